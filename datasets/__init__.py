@@ -1,0 +1,1 @@
+"""Speech in: clips, splits and features. No torch."""

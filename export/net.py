@@ -1,0 +1,85 @@
+"""A trained float net as it leaves kws_grow: batch norm folded, ranges chosen, nothing of torch in it."""
+
+import io
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from datasets.console import UserError, atomic_write
+
+OPS = ("conv", "depthwise", "average_pool", "dense", "softmax")
+
+
+@dataclass(frozen=True)
+class FloatLayer:
+    """One layer. Shapes: h, w, in_c, out_c as in NHWC.
+
+    op: one of OPS. `average_pool` takes the whole plane; `softmax` has neither weight nor range.
+    weight: float32; conv [out_c, kh, kw, in_c], depthwise [kh, kw, c], dense [out_c, in_c]; else None.
+    bias: float32 [out_c]; else None.
+    stride: (rows, columns). Padding is always TFLite's SAME.
+    relu: whether a ReLU follows.
+    output_range: (min, max) of the output tensor after the ReLU, real units, min <= 0 <= max.
+    weight_limit: float32 [out_c]; weights of channel c are quantized over [-limit, limit].
+    """
+
+    op: str
+    weight: np.ndarray | None = None
+    bias: np.ndarray | None = None
+    stride: tuple[int, int] = (1, 1)
+    relu: bool = False
+    output_range: tuple[float, float] | None = None
+    weight_limit: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class FloatNet:
+    """A chain of layers over MFCC [frames, coefficients].
+
+    input_shape: (49, 10) or (49, 20).
+    input_range: (min, max) of the MFCC in real units (orthonormal DCT-II of uint8 codes).
+    labels: names of the scores, in order.
+    dataset: name of the training data, "synthetic" where it is.
+    """
+
+    input_shape: tuple[int, int]
+    input_range: tuple[float, float]
+    layers: tuple[FloatLayer, ...]
+    labels: tuple[str, ...]
+    dataset: str
+
+
+_ARRAYS = ("weight", "bias", "weight_limit")
+
+
+def save_net(net: FloatNet, path: Path) -> None:
+    """Write `net` to one .npz file: arrays as they are, the rest as JSON."""
+    layers = [{k: v for k, v in vars(layer).items() if k not in _ARRAYS} for layer in net.layers]
+    head = {**vars(net), "layers": layers}
+    arrays = {f"{i}.{name}": getattr(layer, name) for i, layer in enumerate(net.layers)
+              for name in _ARRAYS if getattr(layer, name) is not None}
+    buffer = io.BytesIO()
+    np.savez(buffer, head=np.array(json.dumps(head)), **arrays)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())
+
+
+def load_net(path: Path) -> FloatNet:
+    """Read what save_net wrote. UserError where the file is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            head = json.loads(str(file["head"]))
+            layers = tuple(_layer(fields, {name: file[f"{i}.{name}"] for name in _ARRAYS if f"{i}.{name}" in file})
+                           for i, fields in enumerate(head.pop("layers")))
+            return FloatNet(**{k: tuple(v) if isinstance(v, list) else v for k, v in head.items()}, layers=layers)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; a run folder holds it once `make grow-kws` has finished") from error
+    except Exception as error:
+        raise UserError(f"{path}: not a net written by kws-grow ({error})") from error
+
+
+def _layer(fields: dict, arrays: dict) -> FloatLayer:
+    pair = {k: tuple(v) for k, v in fields.items() if isinstance(v, list)}
+    return replace(FloatLayer(**{**fields, **pair}), **arrays)

@@ -1,0 +1,1 @@
+"""The net and how it grows. The only package that imports torch."""
