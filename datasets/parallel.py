@@ -1,0 +1,48 @@
+"""Work spread over processes that import neither the caller's main module nor what it has loaded."""
+
+import os
+import signal
+import sys
+import types
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+
+from datasets.console import progress
+
+
+def parallel_map(function: Callable, items: Sequence, what: str, unit: str = "it") -> Iterator:
+    """Yield function(item) for every item, in order, from one process a core; a single item is done here."""
+    workers = min(_cores(), len(items))
+    if workers < 2:
+        yield from map(function, progress(items, what, unit=unit))
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker) as pool:
+        try:
+            with _hidden_main():
+                futures = [pool.submit(function, item) for item in items]
+            yield from (future.result() for future in progress(futures, what, unit=unit))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _start_worker() -> None:
+    """Ctrl-C is the parent's to handle; NumPy, imported by the first task, keeps to its own core."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+
+
+@contextmanager
+def _hidden_main():
+    """Processes started in here do not import `__main__` (it may bring torch, or be a pipe)."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
