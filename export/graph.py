@@ -1,0 +1,103 @@
+"""The one representation of a trained net: NHWC tensors, TFLite's op names, quantization on the tensor."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of the graph.
+
+    shape: as in TFLite: activations [1, h, w, c] or [1, n]; conv weights [out_c, kh, kw, in_c], depthwise
+        [1, kh, kw, out_c], fully-connected [out, in]; biases [out_c].
+    scale, zero_point: float32 and int32, one value, or one per entry of axis `axis`; real = scale (q - zero_point).
+    data: the constant, int8 or int32 (for activations None).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: np.ndarray
+    zero_point: np.ndarray
+    axis: int
+    data: np.ndarray | None
+
+    @property
+    def elements(self) -> int:
+        return int(np.prod(self.shape))
+
+    @property
+    def bytes(self) -> int:
+        return self.elements * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a kernel walks over a plane. All (rows, columns); padding_before is top and left.
+
+    multiplier: depthwise outputs per input channel.
+    """
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int] = (1, 1)
+    padding_before: tuple[int, int] = (0, 0)
+    padding_after: tuple[int, int] = (0, 0)
+    multiplier: int = 1
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operation. inputs and outputs are tensor indices: activation, then weights and bias (-1: none).
+
+    activation: fused, TFLite's name. window: of convolutions and pools. beta: of SOFTMAX.
+    """
+
+    kind: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    activation: str = "NONE"
+    window: Window | None = None
+    beta: float = 1.0
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Ops in the order they run. sha256: of the .tflite it was read from."""
+
+    tensors: tuple[Tensor, ...]
+    ops: tuple[Op, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    sha256: str
+
+    @property
+    def input(self) -> Tensor:
+        return self.tensors[self.inputs[0]]
+
+    @property
+    def output(self) -> Tensor:
+        return self.tensors[self.outputs[0]]
+
+    def operands(self, op: Op) -> tuple[Tensor | None, ...]:
+        """The tensors that `op` reads, in order; None where an optional one is absent."""
+        return tuple(None if i < 0 else self.tensors[i] for i in op.inputs)
+
+    def result(self, op: Op) -> Tensor:
+        return self.tensors[op.outputs[0]]
+
+    @cached_property
+    def activations(self) -> tuple[int, ...]:
+        """Indices of the tensors that hold no constant and that some op reads or writes."""
+        used = {i for op in self.ops for i in (*op.inputs, *op.outputs) if i >= 0}
+        return tuple(sorted(i for i in used if self.tensors[i].data is None))
+
+
+def bias_of(graph: Graph, op: Op) -> np.ndarray:
+    """int32 [out_c]; zeros where the op has none."""
+    tensors = graph.operands(op)
+    if len(tensors) > 2 and tensors[2] is not None:
+        return tensors[2].data.astype(np.int32).ravel()
+    return np.zeros(graph.result(op).shape[-1], np.int32)
