@@ -1,0 +1,118 @@
+"""The integer features: within one code of the float64 reference everywhere; the same bits however they are fed."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datasets.features import CLIP_SAMPLES, HOP_LENGTH, MfccQuantizer, log_mel_codes, mel_filters
+from export import feature_tables
+from export.host_features import host_codes, host_mfcc
+from export.toolchain import have, install_line
+
+pytestmark = pytest.mark.skipif(not have("gcc"), reason=install_line("gcc"))
+
+TIME = np.arange(CLIP_SAMPLES)
+
+
+def furthest(waveforms) -> int:
+    """The largest difference between the C's codes and the reference's."""
+    waveforms = np.array(waveforms, np.int16).reshape(-1, CLIP_SAMPLES)
+    reference = np.stack([log_mel_codes(waveform) for waveform in waveforms])
+    return int(np.abs(host_codes(waveforms).astype(int) - reference).max())
+
+
+def sweep(amplitude: float, bins: np.ndarray) -> np.ndarray:
+    """A sine at each of `bins` (may be fractional), another phase each."""
+    phases = np.arange(len(bins))[:, None] * 0.7
+    return np.rint(amplitude * np.sin(2 * np.pi * bins[:, None] * TIME / 512 + phases))
+
+
+def speech_like(seed: int, amplitude: float) -> np.ndarray:
+    """Pulses through wandering resonances with pauses: voiced speech's spectrum and crest."""
+    rng = np.random.default_rng(seed)
+    sound = np.zeros(CLIP_SAMPLES)
+    for start in np.cumsum(rng.integers(60, 200, 120)):
+        n = np.arange(max(0, min(1000, CLIP_SAMPLES - start)))
+        for hz in rng.normal([500, 1500, 2500], 100):
+            sound[start:start + n.size] += np.exp(-n / 80) * np.sin(2 * np.pi * hz * n / 16000)
+    return np.rint(amplitude * sound / np.abs(sound).max())
+
+
+def test_silence_is_zero():
+    assert not host_codes(np.zeros((1, CLIP_SAMPLES), np.int16)).any()
+
+
+@pytest.mark.parametrize("amplitude", [1, 2, 5, 50, 3000, 32767])
+def test_sines_at_every_bin(amplitude):
+    assert furthest(sweep(amplitude, np.arange(0, 257))) <= 1
+
+
+@pytest.mark.parametrize("amplitude", [1, 10, 32767])
+def test_sines_between_bins(amplitude):
+    assert furthest(sweep(amplitude, np.arange(0.5, 257, 4.25))) <= 1
+
+
+@pytest.mark.parametrize("amplitude", [1, 2, 3, 10, 100, 1000, 32767])
+def test_noise(amplitude):
+    assert furthest(np.random.default_rng(amplitude).integers(-amplitude, amplitude + 1, (8, CLIP_SAMPLES))) <= 1
+
+
+@pytest.mark.parametrize("amplitude", [1, 8, 200, 8000, 32767])
+def test_speech_like(amplitude):
+    assert furthest([speech_like(seed, amplitude) for seed in range(3)]) <= 1
+
+
+@pytest.mark.parametrize("level", [(-32768, 32767), (-1, 1), (0, 1), (-1, 0), (-32768, 0)])
+def test_square_waves(level):
+    assert furthest([np.where(TIME % period < period / 2, *level) for period in (2, 3, 5, 16, 64, 333, 1000)]) <= 1
+
+
+def test_the_largest_sums_do_not_overflow():
+    """Full scale with the sign of each bin's cosine and sine: nothing can make that bin larger."""
+    phase = 2 * np.pi * np.arange(257)[:, None] * (TIME % HOP_LENGTH) / 512
+    signs = np.concatenate([np.cos(phase), np.sin(phase)])
+    assert furthest(np.where(signs >= 0, 32767, -32768)) <= 1
+    assert furthest([np.full(CLIP_SAMPLES, -32768), np.full(CLIP_SAMPLES, 32767)]) <= 1
+
+
+@pytest.mark.parametrize("height", [1, -1, 7, 300, 32767, -32768])
+def test_single_impulses(height):
+    waveforms = np.zeros((16, CLIP_SAMPLES))
+    waveforms[np.arange(16), 5000 + 31 * np.arange(16)] = height
+    assert furthest(waveforms) <= 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 15), st.integers(1, 400), st.booleans())
+def test_random_pieces(seed, shift, hold, bursts):
+    rng = np.random.default_rng(seed)
+    steps = rng.integers(-32768, 32768, CLIP_SAMPLES // hold + 1).repeat(hold)[:CLIP_SAMPLES] >> shift
+    assert furthest(steps * (rng.random(CLIP_SAMPLES) < 0.1) if bursts else steps) <= 1
+
+
+@pytest.mark.parametrize("piece", [1, 7, 160, 320, 479, 480, 481, 5000])
+def test_the_same_codes_however_samples_arrive(piece):
+    noise = np.random.default_rng(1).integers(-900, 900, (1, CLIP_SAMPLES))
+    np.testing.assert_array_equal(host_codes(noise, piece), host_codes(noise))
+
+
+def test_each_bin_weighs_in_two_filters_by_one_number():
+    """The table of rising weights and segments is the filter bank, whole."""
+    ends, rising = feature_tables.segment_ends(), feature_tables.rising_table() / 2.0**32
+    weights = np.zeros((42, len(rising)))
+    bins = np.arange(len(rising))
+    segment = np.searchsorted(ends, bins, side="right")
+    weights[segment + 1, bins], weights[segment, bins] = rising, 1 - rising
+    filters = mel_filters()
+    np.testing.assert_allclose(weights[1:41], filters[:, :len(rising)], atol=1e-9)
+    assert not filters[:, len(rising):].any()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(1e-3, 60.0), st.integers(-128, 127), st.sampled_from([1, 10, 20, 40]), st.integers(0, 2**32 - 1))
+def test_mfcc_equals_the_quantizer(scale, zero_point, n, seed):
+    quantizer = MfccQuantizer.of(scale, zero_point, n)
+    rng = np.random.default_rng(seed)
+    codes = np.concatenate([rng.integers(0, 256, (20, 40)), rng.choice([0, 255], (20, 40))])
+    np.testing.assert_array_equal(host_mfcc(quantizer, codes), quantizer(codes.astype(np.uint8)))
