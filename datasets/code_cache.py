@@ -9,7 +9,7 @@ from zlib import error as ZlibError
 
 import numpy as np
 
-from datasets import features, waveforms
+from datasets import features, wav
 from datasets.console import UserError, atomic_write
 from datasets.parallel import parallel_map
 
@@ -26,7 +26,7 @@ def features_version() -> str:
     """Changes with any constant or table of the features and with the rules by which WAVs are read."""
     constants = {name: value for name, value in sorted(vars(features).items()) if name.isupper()}
     tables = features.window().round(12).tobytes() + features.mel_filters().round(12).tobytes()
-    return hashlib.sha256(repr((constants, waveforms.READING_RULES)).encode() + tables).hexdigest()[:16]
+    return hashlib.sha256(repr((constants, wav.READING_RULES)).encode() + tables).hexdigest()[:16]
 
 
 def cached_codes(root: Path, names: list[str]) -> tuple[np.ndarray, list[str]]:
@@ -95,7 +95,7 @@ def codes_of_files(paths: list[str]) -> list[tuple[np.ndarray, str]]:
 
 def _codes_of_file(path: Path) -> tuple[np.ndarray, str]:
     try:
-        return features.log_mel_codes(waveforms.read_waveform(path), features.FINE_HOP_LENGTH), ""
+        return features.log_mel_codes(wav.read_waveform(path), features.FINE_HOP_LENGTH), ""
     except UserError as error:
         return np.zeros(CLIP_SHAPE, np.uint8), str(error).removeprefix(f"{path}: ")
 

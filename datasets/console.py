@@ -40,10 +40,15 @@ def _stop(message: str, status: int) -> None:
     sys.exit(status)
 
 
-def progress(items: Iterable, what: str, total: int | None = None, unit: str = "it"):
-    """A progress bar on stderr, shown on a terminal and in logs alike (there at most every ten seconds)."""
+def progress(items: Iterable | None, what: str, total: int | None = None, unit: str = "it",
+             unit_scale: bool = False):
+    """A progress bar on stderr, shown on a terminal and in logs alike (there at most every ten seconds).
+
+    items None: the caller calls update(n). unit_scale: with k, M, G.
+    """
     interval_s = 0.2 if sys.stderr.isatty() else 10.0
-    return tqdm(items, desc=what, total=total, unit=unit, mininterval=interval_s, delay=1.0, dynamic_ncols=True)
+    return tqdm(items, desc=what, total=total, unit=unit, mininterval=interval_s, delay=1.0,
+                unit_scale=unit_scale, dynamic_ncols=True)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import numpy as np
 
 SILENCE = "_silence_"
 UNKNOWN = "_unknown_"
+DEFAULT_KEYWORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 
 
 @dataclass(frozen=True)

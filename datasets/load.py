@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from datasets.console import UserError, finish, run_command
-from datasets.dataset import SILENCE, UNKNOWN, Dataset
+from datasets.dataset import DEFAULT_KEYWORDS, SILENCE, UNKNOWN, Dataset
+from datasets.download import default_data
 from datasets.log_mel import find_images, read_images
 from datasets.material import Material
 from datasets.splits import split
 from datasets.wav_folder import find_official, find_own, read_official, read_own
 
-DEFAULT_KEYWORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 RARE = 0.05  # a default keyword with less than this share of the commonest one's clips is left out
 
 
@@ -43,10 +43,15 @@ def load(data: Path | None, keywords: tuple[str, ...] | None = None) -> Dataset:
     UserError where the folder is missing, empty or of no known kind, where nothing in it can be read, and where a
     keyword is not in it.
     """
-    material = read_material(Path(data))
+    material = read_data(data, keywords)
     dataset = split(material, choose_keywords(material, keywords))
     _report(dataset, material)
     return dataset
+
+
+def read_data(data: Path | None, keywords: tuple[str, ...] | None = None) -> Material:
+    """The clips of `data`; without it of data/, of the official archive, or synthetic speech of these keywords."""
+    return read_material(Path(data) if data else default_data(keywords))
 
 
 def read_material(data: Path) -> Material:

@@ -15,7 +15,7 @@ from datasets.features import (
     log_mel_codes,
     real_codes,
 )
-from datasets.waveforms import read_recording
+from datasets.wav import read_recording
 
 NOISE_FOLDER = "_background_noise_"
 REGIONS = {"train": (0.0, 0.75), "dev": (0.75, 0.8), "validation": (0.8, 1.0), "test": (0.8, 1.0)}
@@ -121,7 +121,7 @@ def generated_noise(seed: int) -> tuple[tuple[str, ...], tuple[np.ndarray, ...]]
     """Names and waveforms of a minute each of white, pink and brown noise and mains hum; int16 [960000]."""
     rng = np.random.default_rng(seed)
     n = GENERATED_S * SAMPLE_RATE
-    waves = {name: _coloured(rng, n, slope) for name, slope in (("white", 0.0), ("pink", 0.5), ("brown", 1.0))}
+    waves = {name: coloured_noise(rng, n, slope) for name, slope in (("white", 0.0), ("pink", 0.5), ("brown", 1.0))}
     time = np.arange(n) / SAMPLE_RATE
     waves["hum"] = sum(np.sin(2 * np.pi * 50 * k * time + rng.uniform(0, 6)) / k for k in (1, 2, 3, 5, 7)) \
         + 0.05 * rng.standard_normal(n)
@@ -129,7 +129,7 @@ def generated_noise(seed: int) -> tuple[tuple[str, ...], tuple[np.ndarray, ...]]
     return tuple(waves), tuple(scaled)
 
 
-def _coloured(rng: np.random.Generator, n: int, slope: float) -> np.ndarray:
+def coloured_noise(rng: np.random.Generator, n: int, slope: float) -> np.ndarray:
     """Gaussian noise whose amplitude falls as frequency^-slope above 20 Hz; float64 [n]."""
     spectrum = np.fft.rfft(rng.standard_normal(n))
     hz = np.fft.rfftfreq(n, 1 / SAMPLE_RATE)

@@ -12,16 +12,20 @@ from multiprocessing import get_context
 from datasets.console import progress
 
 
-def parallel_map(function: Callable, items: Sequence, what: str, unit: str = "it") -> Iterator:
-    """Yield function(item) for every item, in order, from one process a core; a single item is done here."""
+def parallel_map(function: Callable, items: Sequence, what: str, unit: str = "it",
+                 fresh: bool = False) -> Iterator:
+    """Yield function(item) for every item, in order, from one process a core; a single item is done here.
+
+    fresh: every item in a process of its own.
+    """
     workers = min(_cores(), len(items))
-    if workers < 2:
+    if workers < 2 and not fresh:
         yield from map(function, progress(items, what, unit=unit))
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker) as pool:
+    with (_hidden_main(), ProcessPoolExecutor(workers, get_context("spawn"), _start_worker,
+                                              max_tasks_per_child=1 if fresh else None) as pool):
         try:
-            with _hidden_main():
-                futures = [pool.submit(function, item) for item in items]
+            futures = [pool.submit(function, item) for item in items]
             yield from (future.result() for future in progress(futures, what, unit=unit))
         finally:
             pool.shutdown(cancel_futures=True)

@@ -1,96 +1,114 @@
-"""WAV files of any kind to int16 at 16 kHz, one second a clip."""
+"""Waveforms to run a finished net on: labelled folders of WAVs, and the validation clips that have one."""
 
-import struct
-import warnings
+import hashlib
+import sys
+from collections.abc import Sequence
+from itertools import chain, zip_longest
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from datasets.console import UserError
-from datasets.features import CLIP_SAMPLES, SAMPLE_RATE
+from datasets.console import UserError, progress
+from datasets.dataset import SILENCE, UNKNOWN, Clips
+from datasets.features import CLIP_SAMPLES
+from datasets.load import read_data
+from datasets.material import Material
+from datasets.noise import Recordings
+from datasets.splits import split
+from datasets.wav import read_waveform
 
-READING_RULES = 1  # to be raised when a rule below changes: cached codes are computed anew
-LOUDEST_STEP = SAMPLE_RATE // 100  # a long clip's loudest second is sought in steps of 10 ms
-UNKNOWN_LENGTHS = (0, 0xFFFFFFFF)  # data lengths of WAVs that were written to a pipe
-LONGEST_S = 3600
+LAYOUT = f"allowed: one sub-folder of WAVs a label, with {UNKNOWN} and {SILENCE}"
 
 
-def read_waveform(path: Path) -> np.ndarray:
-    """One second of a WAV of any rate, length, width and channels; int16 [16000].
+def emulation_clips(data: Path | None, clips: Path | None, labels: Sequence[str],
+                    limit: int | None = None) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Clips of the folder `clips`, or validation clips of `data` (as load() takes it), spread over the labels.
 
-    Short clips are padded with zeros at the end, as the official WAVs end early; of long ones the loudest second
-    is taken. UserError names the path and what is wrong with it.
+    labels: of the net, in the order of its scores. Returns waveforms int16 [n, 16000], label indices int64 [n] (-1 for
+    a word that is none of the labels where they have no unknown), names [n]. At most `limit`, always the same ones.
     """
-    return fit_to_second(read_recording(path))
+    if clips is not None:
+        pairs = [(str(path), index) for path, index in labelled_clips(clips, labels)]
+        return _read(spread(pairs, limit), {})
+    material = read_data(data, _words(labels))
+    if material.wavs is None:
+        raise UserError(f"{data}: holds images of clips, no waveforms; allowed: the WAVs beside them, or CLIPS=DIR")
+    return _validation_clips(material, labels, limit)
 
 
-def read_recording(path: Path) -> np.ndarray:
-    """All of a WAV, resampled to 16 kHz and mixed to mono; int16 [samples]. UserError as read_waveform."""
-    try:
-        _check_length(path)
-        samples, rate = _read_samples(path)
-    except (soundfile.SoundFileError, OSError, struct.error) as error:
-        raise UserError(f"{path}: cannot be read as WAV ({_reason(error)})") from error
-    if not len(samples):
-        raise UserError(f"{path}: holds no samples")
-    return _to_int16(samples, rate)
+def labelled_clips(folder: Path, labels: Sequence[str]) -> list[tuple[Path, int]]:
+    """(path, label index) of every WAV of a folder with one sub-folder a label, sorted.
+
+    Words that are no label count as unknown (-1 where there is no such label); _silence_ and folders that start with
+    '_' are left out where they are no label. UserError where nothing is left.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; {LAYOUT}")
+    found = [(path, label_index(path.parent.name, labels)) for path in sorted(folder.glob("*/*"))
+             if path.suffix.lower() == ".wav" and (path.parent.name in labels or path.parent.name[0] not in "_.")]
+    if not found:
+        raise UserError(f"{folder}: no clips in it; {LAYOUT}")
+    return found
 
 
-def fit_to_second(samples: np.ndarray) -> np.ndarray:
-    """[samples] -> [16000]: zeros at the end of short ones, the loudest second of long ones."""
-    if len(samples) <= CLIP_SAMPLES:
-        return np.pad(samples, (0, CLIP_SAMPLES - len(samples)))
-    energy = np.cumsum(np.concatenate([[0.0], samples.astype(np.float64) ** 2]))
-    starts = np.arange(0, len(samples) - CLIP_SAMPLES + 1, LOUDEST_STEP)
-    start = starts[np.argmax(energy[starts + CLIP_SAMPLES] - energy[starts])]
-    return samples[start : start + CLIP_SAMPLES]
+def label_index(word: str, labels: Sequence[str]) -> int:
+    """The word's index, or that of unknown, or -1."""
+    known = word if word in labels else UNKNOWN
+    return labels.index(known) if known in labels else -1
 
 
-def _check_length(path: Path) -> None:
-    """libsndfile reads what is left of a truncated file without a word: compare the data chunk with the file."""
-    size = path.stat().st_size
-    if not size:
-        raise UserError(f"{path}: is empty (0 bytes)")
-    with open(path, "rb") as file:
-        if file.read(4) not in (b"RIFF", b"RF64"):
-            raise UserError(f"{path}: is not a WAV file (no RIFF header)")
-        file.seek(12)
-        while header := file.read(8):
-            tag, length = struct.unpack("<4sI", header)
-            end = file.tell() + length
-            if tag == b"data" and end > size and length not in UNKNOWN_LENGTHS:
-                raise UserError(f"{path}: is truncated ({size} of {end} bytes)")
-            file.seek(end + length % 2)
+def read_clips(paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Waveforms int16 [m, 16000] of the usable ones, their places [m] in `paths`, and a line for each of the others."""
+    waves, places, skipped = [], [], []
+    for place, path in enumerate(progress(paths, "reading clips", unit="clip")):
+        try:
+            waves.append(read_waveform(Path(path)))
+            places.append(place)
+        except UserError as error:
+            skipped.append(str(error))
+    return np.array(waves, np.int16).reshape(-1, CLIP_SAMPLES), np.array(places, np.int64), tuple(skipped)
 
 
-def _read_samples(path: Path) -> tuple[np.ndarray, int]:
-    """Samples [n] or [n, channels] and their rate; 16-bit mono as it is, all else as float64 of full scale 1."""
-    with soundfile.SoundFile(path) as file:
-        if file.frames > LONGEST_S * file.samplerate:
-            raise UserError(f"{path}: longer than {LONGEST_S} s; cut it into clips")
-        plain = file.subtype == "PCM_16" and file.channels == 1
-        return file.read(dtype="int16" if plain else "float64"), file.samplerate
+def spread(pairs: Sequence[tuple[str, int]], limit: int | None) -> list[tuple[str, int]]:
+    """The first `limit` when one of every label is taken in turn, those of a label in the order of a hash."""
+    order = sorted(pairs, key=lambda pair: hashlib.sha1("/".join(Path(pair[0]).parts[-2:]).encode()).digest())
+    groups = [[pair for pair in order if pair[1] == label] for label in sorted({label for _, label in pairs})]
+    turns = (pair for pair in chain.from_iterable(zip_longest(*groups)) if pair is not None)
+    return [pair for pair, _ in zip(turns, range(len(pairs) if limit is None else limit), strict=False)]
 
 
-def _to_int16(samples: np.ndarray, rate: int) -> np.ndarray:
-    if samples.dtype == np.int16 and rate == SAMPLE_RATE:
-        return samples
-    full_scale = samples / 32768 if samples.dtype == np.int16 else samples
-    mono = full_scale if full_scale.ndim == 1 else full_scale.mean(axis=1)
-    if rate != SAMPLE_RATE:
-        mono = _resample(mono, rate)
-    return np.clip(np.rint(np.nan_to_num(mono) * 32768), -32768, 32767).astype(np.int16)
+def _words(labels: Sequence[str]) -> tuple[str, ...]:
+    return tuple(label for label in labels if label not in (SILENCE, UNKNOWN))
 
 
-def _resample(mono: np.ndarray, rate: int) -> np.ndarray:
-    import librosa  # a second to import, and most data are at 16 kHz already
+def _validation_clips(material: Material, labels: Sequence[str], limit: int | None):
+    there = {name.split("/")[0] for name in material.names}
+    known = tuple(word for word in _words(labels) if word in there)
+    validation = split(material, known or tuple(sorted(there - {UNKNOWN}))).validation
+    silences = _silences(material.noise, validation) if SILENCE in labels else {}
+    pairs = [(name, labels.index(SILENCE)) for name in silences]
+    for name in validation.names:
+        if (material.wavs / name).is_file():
+            pairs.append((str(material.wavs / name), label_index(name.split("/")[0], labels)))
+    return _read(spread(pairs, limit), silences)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return librosa.resample(mono, orig_sr=rate, target_sr=SAMPLE_RATE, res_type="soxr_hq")
+
+def _silences(noise: Recordings, validation: Clips) -> dict[str, np.ndarray]:
+    """name -> int16 [16000] of the validation split's silences."""
+    waves, names = noise.silences("validation", int((validation.labels == 0).sum()))
+    return dict(zip(names, waves, strict=True))
 
 
-def _reason(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or getattr(error, "error_string", None) or str(error)
-    return text.strip().rstrip(".")
+def _read(pairs: Sequence[tuple[str, int]], made: dict[str, np.ndarray]):
+    """Waveforms, labels, names of (path or name of a made clip, label index); what cannot be read is skipped."""
+    paths = [Path(name) for name, _ in pairs if name not in made]
+    waves, places, skipped = read_clips(paths)
+    if skipped:
+        print(f"skipped {len(skipped)} of {len(pairs)} clips, the first: {skipped[0]}", file=sys.stderr)
+    made = made | {str(paths[place]): wave for place, wave in zip(places, waves, strict=True)}
+    kept = [(name, label) for name, label in pairs if name in made]
+    if not kept:
+        raise UserError(f"none of the {len(pairs)} clips can be read; the first: {(*skipped, 'none there')[0]}")
+    return (np.array([made[name] for name, _ in kept], np.int16), np.array([label for _, label in kept], np.int64),
+            tuple("/".join(Path(name).parts[-2:]) for name, _ in kept))
