@@ -1,0 +1,143 @@
+"""Batches from cached codes, on the training device: shifts, loudness, noise in mel power, masks, then MFCC."""
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datasets import features
+from datasets.dataset import SILENCE, UNKNOWN, Clips, Dataset
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges are uniform; every draw comes from the epoch's own generator."""
+
+    shift_fine_frames: int = 10       # each way, 10 ms a frame
+    loudness_db: float = 6.0          # each way
+    noise_share: float = 0.5          # of the clips
+    noise_db: tuple[float, float] = (-30.0, 0.0)  # gain of the noise recording, as recorded = 0
+    time_masks: int = 1
+    time_mask_frames: int = 8         # at most, 20 ms a frame
+    mel_masks: int = 0
+    mel_mask_bands: int = 5           # at most
+
+
+def generator_for(seed: int, *what: str | int, device: str | torch.device = "cpu") -> torch.Generator:
+    """A generator whose numbers depend on (seed, what) alone, so that a resumed run draws the same."""
+    digest = hashlib.sha256(repr((seed, *what)).encode()).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "little"))
+
+
+class CodeSource:
+    """The training split on the device. An epoch: every keyword clip once, a tenth as many unknown, and silent."""
+
+    def __init__(self, dataset: Dataset, device: str | torch.device, augmentation: Augmentation | None = None):
+        self.augmentation = augmentation or Augmentation()
+        self.device = torch.device(device)
+        pad = self.augmentation.shift_fine_frames + 1
+        codes = torch.from_numpy(dataset.train.codes).to(self.device)
+        self.codes = torch.nn.functional.pad(codes, (0, 0, pad, pad))  # uint8 [n, pad + 98 + pad, 40]
+        self.labels = torch.from_numpy(dataset.train.labels).to(self.device)
+        self.silence, self.unknown = dataset.labels.index(SILENCE), dataset.labels.index(UNKNOWN)
+        self.noise = torch.from_numpy(np.concatenate(dataset.noise)).to(self.device)  # uint8 [frames, 40]
+        self.noise_starts = torch.from_numpy(_starts([len(n) for n in dataset.noise])).to(self.device)
+        self.energy = torch.from_numpy(features.energy_of_codes(np.arange(256))).float().to(self.device)
+        self.keyword_clips = torch.nonzero((self.labels != self.unknown) & (self.labels != self.silence))[:, 0]
+        self.unknown_clips = torch.nonzero(self.labels == self.unknown)[:, 0]
+        self.n_extra = len(self.keyword_clips) // max(len(dataset.labels) - 2, 1)
+
+    def __len__(self) -> int:
+        """Clips an epoch."""
+        return len(self.keyword_clips) + self.n_extra * (1 + bool(len(self.unknown_clips)))
+
+    def epoch(self, generator: torch.Generator) -> Tensor:
+        """Clip indices of one epoch in random order, int64; -1 is silence."""
+        parts = [self.keyword_clips, torch.full((self.n_extra,), -1, device=self.device)]
+        if len(self.unknown_clips):
+            order = torch.randint(len(self.unknown_clips), (self.n_extra,), generator=generator, device=self.device)
+            if self.n_extra <= len(self.unknown_clips):
+                order = torch.randperm(len(self.unknown_clips), generator=generator, device=self.device)[: self.n_extra]
+            parts.append(self.unknown_clips[order])
+        clips = torch.cat(parts)
+        return clips[torch.randperm(len(clips), generator=generator, device=self.device)]
+
+    def batches(self, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """(codes float32 [b, 49, 40], labels [b]) over one epoch; the incomplete last batch is dropped."""
+        order = self.epoch(generator)
+        size = min(size, len(order))
+        for start in range(0, len(order) - size + 1, size):
+            yield self.augmented(order[start : start + size], generator)
+
+    def augmented(self, clips: Tensor, g: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Codes and labels of these clips (-1: silence), augmented; codes stay real-valued."""
+        a, n = self.augmentation, len(clips)
+        silent = clips < 0
+        energy = self.energy[self._rows(clips.clamp(min=0), g).long()]  # [b, 49, 40]
+        energy = energy * self._gain(n, -a.loudness_db, a.loudness_db, g)
+        noise_gain = self._gain(n, *a.noise_db, g)
+        noisy = torch.rand(n, generator=g, device=self.device) < a.noise_share
+        energy = torch.where(silent[:, None, None], 0.0, energy)
+        energy = energy + self._noise(n, g) * noise_gain * (noisy | silent)[:, None, None]
+        codes = codes_of_energy(energy)
+        self._mask(codes, 1, a.time_masks, a.time_mask_frames, g)
+        self._mask(codes, 2, a.mel_masks, a.mel_mask_bands, g)
+        return codes, torch.where(silent, self.silence, self.labels[clips.clamp(min=0)])
+
+    def _rows(self, clips: Tensor, g: torch.Generator) -> Tensor:
+        """uint8 [b, 49, 40]: every second fine frame, shifted."""
+        shift = self.augmentation.shift_fine_frames
+        start = torch.randint(1, 2 * shift + 2, (len(clips), 1), generator=g, device=self.device)
+        frames = start + 2 * torch.arange(features.N_FRAMES, device=self.device)
+        return self.codes[clips[:, None], frames]
+
+    def _gain(self, n: int, low_db: float, high_db: float, g: torch.Generator) -> Tensor:
+        """Power gains [n, 1, 1]."""
+        db = low_db + (high_db - low_db) * torch.rand(n, generator=g, device=self.device)
+        return torch.exp(db * (math.log(10) / 10))[:, None, None]
+
+    def _noise(self, n: int, g: torch.Generator) -> Tensor:
+        """Mel power [n, 49, 40] of random seconds of the noise recordings."""
+        pick = torch.randint(len(self.noise_starts), (n,), generator=g, device=self.device)
+        frames = self.noise_starts[pick][:, None] + 2 * torch.arange(features.N_FRAMES, device=self.device)
+        return self.energy[self.noise[frames].long()]
+
+    def _mask(self, codes: Tensor, axis: int, count: int, longest: int, g: torch.Generator) -> None:
+        """Set runs of frames (axis 1) or bands (axis 2) to the clip's mean code, in place."""
+        size = codes.shape[axis]
+        where = torch.arange(size, device=self.device)
+        mean = codes.mean((1, 2), keepdim=True)
+        for _ in range(count):
+            length = torch.randint(longest + 1, (len(codes), 1), generator=g, device=self.device)
+            start = torch.randint(size, (len(codes), 1), generator=g, device=self.device)
+            masked = (where >= start) & (where < start + length)  # [b, size]
+            torch.where(masked.unsqueeze(3 - axis), mean, codes, out=codes)
+
+
+def _starts(lengths: list[int]) -> np.ndarray:
+    """First frames, int64, of all the whole seconds inside recordings laid end to end."""
+    offsets = np.cumsum([0, *lengths[:-1]])
+    return np.concatenate([offset + np.arange(max(length - features.N_FINE_FRAMES, 1))
+                           for offset, length in zip(offsets, lengths, strict=True)])
+
+
+def codes_of_energy(energy: Tensor) -> Tensor:
+    """datasets.features.real_codes in torch, clipped to 0..255, not rounded."""
+    codes = features.CODE_GAIN * 0.5 * torch.log(features.ENERGY_GAIN * energy + features.ENERGY_FLOOR)
+    return (codes - features.CODE_OFFSET).clamp(0, 255)
+
+
+def mfcc(codes: Tensor, n_coefficients: int) -> Tensor:
+    """Codes [..., 40] -> MFCC float32 [..., n]."""
+    matrix = torch.from_numpy(features.dct_matrix(n_coefficients)).float().to(codes.device)
+    return codes.float() @ matrix.T
+
+
+def plain_codes(clips: Clips, device: str | torch.device) -> tuple[Tensor, Tensor]:
+    """A split without augmentation: codes uint8 [n, 49, 40], labels [n]."""
+    return (torch.from_numpy(np.ascontiguousarray(clips.codes[:, ::2])).to(device),
+            torch.from_numpy(clips.labels).to(device))

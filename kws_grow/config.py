@@ -1,0 +1,64 @@
+"""What a run is made of; everything that changes its bytes stands in GrowConfig."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+
+from kws_grow.augment import Augmentation
+from kws_grow.methods import IndexSettings
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Epochs and learning rates. An epoch is every keyword clip once, and at least `min_epoch_clips`.
+
+    energy_factor: a round may make the net dearer by this, in energy by export.cost.
+    peak_lr: of the final one-cycle; growing_lr: constant until then, re-warmed over half an epoch after a split.
+    average_decay: of the exponential average of weights a step, over the final schedule.
+    """
+
+    seed_epochs: int = 6
+    round_epochs: int = 3
+    final_epochs: int = 100
+    energy_factor: float = 1.4
+    batch: int = 256
+    index_batch: int = 512
+    growing_lr: float = 0.1
+    peak_lr: float = 0.2
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.05
+    average_decay: float = 0.999
+    min_epoch_clips: int = 8192
+
+
+@dataclass(frozen=True)
+class GrowConfig:
+    """A whole run. dataset_sha256: of names, labels and codes, so that a run never resumes on other data."""
+
+    dataset: str
+    dataset_sha256: str
+    labels: tuple[str, ...]
+    board: str
+    budget: str
+    method: str
+    seed: int
+    device: str
+    threads: int
+    n_coefficients: int = 20
+    seed_widths: tuple[int, ...] = (16, 16, 16, 16, 16)
+    schedule: Schedule = field(default_factory=Schedule)
+    index: IndexSettings = field(default_factory=IndexSettings)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def digest(self) -> str:
+        """Eight hex digits over every field."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:8]
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2, sort_keys=True)
+
+    def run_name(self) -> str:
+        """The default RUN: says what it is, and differs when anything does."""
+        words = "".join(c if c.isalnum() else "-" for c in f"{self.dataset}-{self.method}-{self.budget}")
+        return f"{words}-s{self.seed}-{self.digest()}"

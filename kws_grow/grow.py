@@ -1,0 +1,217 @@
+"""`make grow-kws`: grow a net for BOARD under BUDGET on DATA; killed at any moment, the same command goes on."""
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from datasets.console import UserError, atomic_write, commit, finish, run_command
+from datasets.dataset import Clips, Dataset
+from datasets.load import load, parse_keywords
+from export.boards import Board, load_board
+from export.cost import Limits, cost, costs_hash, parse_budget
+from export.net import FloatNet, save_net
+from kws_grow.augment import CodeSource, generator_for, plain_codes
+from kws_grow.checkpoint import load_checkpoint, save_checkpoint
+from kws_grow.config import GrowConfig, Schedule
+from kws_grow.deploy import PERCENTILES, with_ranges
+from kws_grow.loop import Growth, Task, advance, final_net, growth_of, seed_growth, state_of
+from kws_grow.methods import METHODS
+from kws_grow.network import DsCnn
+from kws_grow.report import plot_growth, write_log
+from kws_grow.training import accuracy
+
+RANGE_CLIPS = 2048  # training clips that the activation ranges are read off
+
+
+def main() -> None:
+    """Read the arguments, grow, deploy, report."""
+    arguments = parse_arguments()
+    board, limits = load_board(arguments.board), parse_budget(arguments.budget)
+    method = known_method(arguments.method)
+    device = choose_device(arguments.device)
+    torch.set_num_threads(arguments.threads)
+    dataset = load(arguments.data, arguments.keywords)
+    config = GrowConfig(dataset.name, fingerprint(dataset), dataset.labels, board.name, arguments.budget, method,
+                        arguments.seed, device, arguments.threads, schedule=schedule_of(arguments))
+    folder = open_run(arguments.runs / (arguments.run or config.run_name()), config)
+    if (folder / "summary.json").exists():
+        return report_finished(folder)
+    task = Task(CodeSource(dataset, device, config.augmentation), plain_codes(dataset.dev, device),
+                limits.tightened(Limits(flash_bytes=board.flash_bytes, ram_bytes=board.ram_bytes)), board)
+    growth, wall_s = grow(config, task, folder)
+    return deploy(growth, config, task, dataset, folder, wall_s)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line; every default is what `make grow-kws` uses."""
+    parser = argparse.ArgumentParser(prog="python -m kws_grow.grow", description=__doc__)
+    parser.add_argument("--data", type=Path, help="folder of clips; without it data/, a download, or synthetic speech")
+    parser.add_argument("--keywords", type=parse_keywords, help="words, separated by commas")
+    parser.add_argument("--board", default="nano33ble")
+    parser.add_argument("--budget", default="small", help="small, medium, large, or limits like 'ops<=2M mem<=40k'")
+    parser.add_argument("--method", default="energy-aware", help=", ".join(METHODS))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--threads", type=int, default=min(os.cpu_count() or 1, 8), help="of the CPU")
+    parser.add_argument("--run", help="name of the run; by default made of what the run is")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs")
+    for name in ("seed_epochs", "round_epochs", "final_epochs"):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(Schedule, name))
+    return parser.parse_args()
+
+
+def schedule_of(arguments: argparse.Namespace) -> Schedule:
+    """The schedule with the epochs asked for."""
+    epochs = {name: getattr(arguments, name) for name in ("seed_epochs", "round_epochs", "final_epochs")}
+    if wrong := [f"{name}={value}" for name, value in epochs.items() if value < 1]:
+        raise UserError(f"{', '.join(wrong)}: allowed are whole numbers from 1")
+    return replace(Schedule(), **epochs)
+
+
+def known_method(name: str) -> str:
+    """The name, or a UserError with those that are known."""
+    if name not in METHODS:
+        raise UserError(f"METHOD={name!r}: no such method; allowed: {', '.join(METHODS)}")
+    return name
+
+
+def choose_device(name: str) -> str:
+    """'cuda' where there is one and auto or cuda was asked for. UserError where cuda was and is not there."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise UserError(f"DEVICE={name!r}: no such device; allowed: auto, cpu, cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("DEVICE=cuda: this PyTorch sees no CUDA device; allowed here: auto, cpu")
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """SHA-256 over labels, codes and noise: what a run learns from."""
+    digest = hashlib.sha256(repr(dataset.labels).encode())
+    arrays = chain.from_iterable((clips.codes, clips.labels) for clips in (dataset.train, dataset.dev))
+    for array in (*arrays, *dataset.noise):
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
+
+
+def open_run(folder: Path, config: GrowConfig) -> Path:
+    """The run's folder, made or found again. UserError where another configuration lives in it."""
+    path = folder / "config.json"
+    if path.exists() and path.read_text() != config.to_json():
+        raise UserError(f"{folder}: holds a run of another configuration ({differences(path, config)}); "
+                        "choose another RUN, or delete that folder")
+    if not path.exists():
+        with atomic_write(path) as temporary:
+            temporary.write_text(config.to_json())
+    return folder
+
+
+def differences(path: Path, config: GrowConfig) -> str:
+    """Names of the fields that differ."""
+    try:
+        old, new = json.loads(path.read_text()), json.loads(config.to_json())
+    except ValueError:
+        return "its config.json is damaged"
+    return "differs in " + ", ".join(sorted(key for key in new if old.get(key) != new[key]))
+
+
+def report_finished(folder: Path) -> None:
+    """Nothing to do: say so, and show what is there."""
+    print(f"{folder} is finished; delete it, or choose another SEED, METHOD, BUDGET or RUN, to grow again")
+    finish(json.loads((folder / "summary.json").read_text()), folder, "Grown")
+
+
+def grow(config: GrowConfig, task: Task, folder: Path) -> tuple[Growth, float]:
+    """Advance until done, a checkpoint after every epoch and split; returns the growth and its seconds in all."""
+    saved = load_checkpoint(folder, task.source.device)
+    growth = growth_of(saved["growth"], config, task) if saved else seed_growth(config, task)
+    wall_s = saved["wall_s"] if saved else 0.0
+    print(f"{'resuming' if saved else 'growing'} {folder}: {config.method}, budget {task.limits}, "
+          f"{task.source.device}, {len(task.source)} clips an epoch", flush=True)
+    while growth.phase != "done":
+        started = time.monotonic()
+        line = advance(growth, config, task)
+        seconds = time.monotonic() - started
+        wall_s += seconds
+        save_checkpoint(folder, {"growth": state_of(growth), "wall_s": wall_s})
+        write_log(folder, growth.log)
+        print(f"{line} [{seconds:.1f} s]", flush=True)
+    return growth, wall_s
+
+
+def deploy(growth: Growth, config: GrowConfig, task: Task, dataset: Dataset, folder: Path, wall_s: float) -> None:
+    """Fold, choose ranges on dev, convert to int8 .tflite, measure on validation, write everything down."""
+    started = time.monotonic()
+    net = final_net(growth)
+    percentile = convert_best(net, config, task, dataset, folder)
+    plot_growth(folder, growth.log)
+    wall_s += time.monotonic() - started
+    finish(summary_of(net, growth, config, task.board, dataset, folder, percentile, wall_s), folder, "Grown")
+
+
+def convert_best(net: DsCnn, config: GrowConfig, task: Task, dataset: Dataset, folder: Path) -> float:
+    """Try every percentile for the ranges, keep the .tflite that does best on dev; returns its percentile."""
+    order = torch.randperm(len(dataset.train.codes), generator=generator_for(config.seed, "ranges"))
+    codes = torch.from_numpy(dataset.train.codes[order[:RANGE_CLIPS].numpy(), ::2].copy()).to(task.source.device)
+    tried = {}
+    for percentile in PERCENTILES:
+        candidate = folder / f"candidate-{percentile}.tflite"
+        convert(with_ranges(net, codes, config.labels, config.dataset, percentile), candidate)
+        tried[percentile] = int8_accuracy(candidate, dataset.dev)
+        print(f"ranges by percentile {percentile}: int8 {100 * tried[percentile]:.2f} % on dev", flush=True)
+    best = max(tried, key=tried.get)
+    save_net(with_ranges(net, codes, config.labels, config.dataset, best), folder / "net.npz")
+    for percentile in PERCENTILES:
+        candidate = folder / f"candidate-{percentile}.tflite"
+        candidate.replace(folder / "model.tflite") if percentile == best else candidate.unlink()
+    return best
+
+
+def convert(net: FloatNet, path: Path) -> None:
+    """FloatNet to .tflite in a process of its own: TensorFlow and PyTorch keep their threads apart."""
+    source = path.with_suffix(".npz")
+    save_net(net, source)
+    command = [sys.executable, "-m", "export.quantize", str(source), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    source.unlink()
+    if done.returncode:
+        raise UserError(f"converting {source} failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+
+
+def int8_accuracy(path: Path, clips: Clips) -> float:
+    """Share of clips that the .tflite gets right, simulated bit for bit."""
+    from export.simulate import int8_predictions
+    codes = np.ascontiguousarray(clips.codes[:, ::2])
+    return float((int8_predictions(path.read_bytes(), codes) == clips.labels).mean())
+
+
+def summary_of(net: DsCnn, growth: Growth, config: GrowConfig, board: Board, dataset: Dataset, folder: Path,
+               percentile: float, wall_s: float) -> dict:
+    """What summary.json says of a finished run; keys as everywhere (DESIGN, "What they type")."""
+    price = cost(net.shape, board)
+    return {
+        "accuracy_float": accuracy(net, *plain_codes(dataset.validation, config.device)),
+        "accuracy_int8": int8_accuracy(folder / "model.tflite", dataset.validation),
+        "accuracy_int8_dev": int8_accuracy(folder / "model.tflite", dataset.dev),
+        "clips": len(dataset.validation.labels), "operations": price.operations, "macs": price.macs,
+        "memory_bytes": price.memory_bytes, "flash_bytes": price.flash_bytes, "ram_bytes": price.ram_bytes,
+        "cycles": round(price.cycles), "latency_ms": round(price.latency_ms, 3), "energy_uj": round(price.energy_uj, 1),
+        "widths": list(net.shape.widths), "rounds": growth.rounds, "epochs": growth.epochs,
+        "stopped_by": growth.stopped_by, "range_percentile": percentile, "method": config.method,
+        "budget": config.budget, "board": board.name, "core": board.core, "costs_hash": costs_hash,
+        "dataset": dataset.name, "dataset_sha256": config.dataset_sha256, "list_sha256": dataset.list_sha256,
+        "skipped_clips": list(dataset.skipped), "labels": list(config.labels), "seed": config.seed,
+        "device": config.device, "wall_s": round(wall_s, 1), "commit": commit(), "finished": True}
+
+
+if __name__ == "__main__":
+    run_command(main)

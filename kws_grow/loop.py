@@ -1,0 +1,229 @@
+"""The grow loop: train a seed; index, select, split, train on, until no split fits; then a final schedule."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from math import inf
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datasets.console import UserError
+from export.cost import Cost, Limits, cost
+from export.shape import NetShape
+from kws_grow.augment import CodeSource, generator_for, mfcc
+from kws_grow.config import GrowConfig
+from kws_grow.methods import METHODS
+from kws_grow.network import DsCnn
+from kws_grow.selection import WIDTH_STEP, Selection, select
+from kws_grow.splitting import Batch, Curvature, at_rest, only, paired_loss, split
+from kws_grow.training import AveragedWeights, accuracy, make_optimizer, one_cycle, train_epoch
+
+JUDGE_BATCHES = 8  # of index_batch clips each: 4,096 training clips, not used to fit directions
+
+
+@dataclass(frozen=True)
+class Task:
+    """What stays the same over a run: the data on the device, the limits, the board."""
+
+    source: CodeSource
+    dev: tuple[Tensor, Tensor]
+    limits: Limits
+    board: object
+
+
+@dataclass
+class Growth:
+    """A run between two epochs; everything in it is in the checkpoint.
+
+    phase: "grow" (seed and rounds) or "final" or "done". rounds: splits so far. epoch: of the round or of the final.
+    epochs: trained in all. log: one dict an epoch and one a round, in order.
+    """
+
+    net: DsCnn
+    optimizer: torch.optim.SGD
+    average: AveragedWeights | None
+    phase: str = "grow"
+    rounds: int = 0
+    epoch: int = 0
+    epochs: int = 0
+    stopped_by: str = ""
+    log: tuple[dict, ...] = ()
+
+
+def seed_growth(config: GrowConfig, task: Task) -> Growth:
+    """A fresh net of seed_widths. UserError where even that exceeds the budget."""
+    shape = NetShape(config.seed_widths, config.n_coefficients, len(config.labels))
+    price = cost(shape, task.board)
+    if broken := task.limits.broken_by(price):
+        facts = ", ".join(f"{name} {getattr(price, name):g} > {getattr(task.limits, name):g}" for name in broken)
+        raise UserError(f"BUDGET={config.budget!r} on {config.board}: even the seed net exceeds it ({facts}); "
+                        f"allowed: at least the seed's own price")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        net = DsCnn(shape).to(task.source.device)
+    return Growth(net, make_optimizer(net, config.schedule.momentum, config.schedule.weight_decay), None)
+
+
+def advance(growth: Growth, config: GrowConfig, task: Task) -> str:
+    """Do the next epoch, or the next split; returns a line that says what was done."""
+    if growth.phase == "grow":
+        due = config.schedule.round_epochs if growth.rounds else config.schedule.seed_epochs
+        return _grow_epoch(growth, config, task) if growth.epoch < due else _grow_round(growth, config, task)
+    return _final_epoch(growth, config, task)
+
+
+def _grow_epoch(growth: Growth, config: GrowConfig, task: Task) -> str:
+    peak = config.schedule.growing_lr
+
+    def rewarmed(share: float) -> float:
+        return peak * min(1.0, 0.1 + 1.8 * share) if growth.epoch == 0 else peak
+    return _train(growth, config, task, rewarmed, f"round {growth.rounds}")
+
+
+def _final_epoch(growth: Growth, config: GrowConfig, task: Task) -> str:
+    s = config.schedule
+    if growth.average is None:
+        growth.average = AveragedWeights(growth.net, s.average_decay)
+
+    def scheduled(share: float) -> float:
+        return one_cycle((growth.epoch + share) / s.final_epochs, s.peak_lr)
+    line = _train(growth, config, task, scheduled, "final")
+    if growth.epoch == s.final_epochs:
+        growth.phase = "done"
+    return line
+
+
+def _train(growth: Growth, config: GrowConfig, task: Task, lr_at, name: str) -> str:
+    s = config.schedule
+    generator = generator_for(config.seed, "epoch", growth.epochs, device=task.source.device)
+    loss = train_epoch(growth.net, growth.optimizer, task.source, s.batch, generator, lr_at, s.label_smoothing,
+                       growth.average)
+    growth.epoch += 1
+    growth.epochs += 1
+    share = accuracy(final_net(growth), *task.dev)
+    growth.log += ({"epoch": growth.epochs, "phase": name, "loss": loss, "dev_accuracy": share,
+                    "widths": growth.net.shape.widths},)
+    return f"{name}, epoch {growth.epoch}: loss {loss:.3f}, dev {100 * share:.1f} %, widths {growth.net.shape.widths}"
+
+
+def final_net(growth: Growth) -> DsCnn:
+    """The net as it would be deployed now: averaged weights once there are any."""
+    if growth.average is None:
+        return growth.net
+    net = DsCnn(growth.net.shape).to(growth.net.classifier.weight.device)
+    net.load_state_dict(growth.average.state)
+    return net
+
+
+def _grow_round(growth: Growth, config: GrowConfig, task: Task) -> str:
+    """Index every path, select under the round's and the board's limits, split; or turn to the final schedule."""
+    net, shape = growth.net, growth.net.shape
+    before = cost(shape, task.board)
+    stream = generator_for(config.seed, "index", growth.rounds, device=task.source.device)
+    found = METHODS[config.method](net, lambda: index_batches(task.source, config, net, stream),
+                                   generator_for(config.seed, "directions", growth.rounds, device=task.source.device),
+                                   config.index)
+    gains = tuple(g.cpu().double().numpy() for g in found.gains)
+    selection = select_round(shape, gains, task.limits, before, config.schedule.energy_factor, task.board)
+    growth.epoch = 0
+    if not any(map(len, selection.chosen)):
+        growth.phase, growth.stopped_by = "final", why_stopped(shape, gains, task.limits, task.board)
+        return f"growth ends after {growth.rounds} rounds: {growth.stopped_by}"
+    row = _split(growth, config, task, selection, found)
+    growth.rounds += 1
+    growth.log += ({"round": growth.rounds, **row},)
+    return format_round(growth.log[-1])
+
+
+def index_batches(source: CodeSource, config: GrowConfig, net: DsCnn, generator: torch.Generator) -> Iterator[Batch]:
+    """Endless batches for indexing: MFCC and labels."""
+    while True:
+        for codes, labels in source.batches(config.schedule.index_batch, generator):
+            yield mfcc(codes, net.n_coefficients), labels
+
+
+def select_round(shape: NetShape, gains: tuple[np.ndarray, ...], limits: Limits, before: Cost, factor: float,
+                 board) -> Selection:
+    """The best split that makes the net dearer by at most `factor` in energy; more only where none is that small."""
+    for energy_uj in (before.energy_uj * factor, before.energy_uj * factor**2, inf):
+        selection = select(shape, gains, limits.tightened(Limits(energy_uj=energy_uj)), board)
+        if any(map(len, selection.chosen)):
+            break
+    return selection
+
+
+def why_stopped(shape: NetShape, gains: tuple[np.ndarray, ...], limits: Limits, board) -> str:
+    """Which limit the smallest worthwhile splits break; or that no path gains enough."""
+    if not any((g > 0).sum() >= WIDTH_STEP for g in gains):
+        return "no path gains by splitting"
+    broken = {name for i, g in enumerate(gains) if (g > 0).sum() >= WIDTH_STEP
+              for name in limits.broken_by(cost(_widened(shape, i, WIDTH_STEP), board))}
+    return f"{', '.join(sorted(broken))} ({limits})"
+
+
+def _widened(shape: NetShape, path: int, added: int) -> NetShape:
+    return replace(shape, widths=tuple(c + added * (i == path) for i, c in enumerate(shape.widths)))
+
+
+def _split(growth: Growth, config: GrowConfig, task: Task, selection: Selection, found: Curvature) -> dict:
+    """Split, and return the round's row: what each layer was predicted to gain, what it cost, what the loss did."""
+    net, old = growth.net, growth.net.shape
+    judge = _judge_batches(growth, config, task)
+    chosen = [torch.from_numpy(index).to(task.source.device) for index in selection.chosen]
+    loss = paired_loss(net, judge, at_rest(net))
+    alone = [paired_loss(net, judge, only(found.offsets, i, index)) - loss for i, index in enumerate(chosen)]
+    split(net, chosen, found.offsets, growth.optimizer)
+    layers = [{"layer": i, "before": old.widths[i], "after": old.widths[i] + len(index),
+               "predicted_gain": float(found.gains[i][index].sum()), "realised_change": alone[i],
+               **_price_alone(old, i, len(index), task.board)} for i, index in enumerate(chosen)]
+    before, after = cost(old, task.board), cost(net.shape, task.board)
+    return {"widths": net.shape.widths, "layers": layers, "predicted_gain": selection.gain, "loss_before": loss,
+            "realised_change": paired_loss(net, judge, at_rest(net)) - loss, "operations": after.operations,
+            "energy_uj_before": before.energy_uj, "energy_uj": after.energy_uj}
+
+
+def _price_alone(shape: NetShape, path: int, added: int, board) -> dict:
+    """What the split of one layer costs while its neighbours stay."""
+    before, after = cost(shape, board), cost(_widened(shape, path, added), board)
+    return {"price_energy_uj": after.energy_uj - before.energy_uj,
+            "price_operations": after.operations - before.operations}
+
+
+def _judge_batches(growth: Growth, config: GrowConfig, task: Task) -> list[Batch]:
+    generator = generator_for(config.seed, "judge", growth.rounds, device=task.source.device)
+    return list(islice(index_batches(task.source, config, growth.net, generator), JUDGE_BATCHES))
+
+
+def format_round(row: dict) -> str:
+    """A round of the log as a small table."""
+    head = f"round {row['round']}: widths {tuple(row['widths'])}, {row['operations'] / 1e6:.2f} M operations"
+    lines = [f"  layer {x['layer']}: {x['before']:3d} -> {x['after']:3d}, predicted {-x['predicted_gain']:+.4f}, "
+             f"realised {x['realised_change']:+.4f}, price {x['price_energy_uj']:+.1f} uJ, "
+             f"{x['price_operations']:+d} operations" for x in row["layers"]]
+    total = f"  together: predicted {-row['predicted_gain']:+.4f}, realised {row['realised_change']:+.4f}"
+    return "\n".join([head, *lines, total])
+
+
+def state_of(growth: Growth) -> dict:
+    """Everything of a growth that a checkpoint holds; plain containers and tensors."""
+    plain = {name: getattr(growth, name) for name in ("phase", "rounds", "epoch", "epochs", "stopped_by")}
+    average = growth.average and {"state": growth.average.state, "updates": growth.average.updates}
+    return {**plain, "widths": growth.net.shape.widths, "net": growth.net.state_dict(), "average": average,
+            "optimizer": growth.optimizer.state_dict(), "log": list(growth.log)}
+
+
+def growth_of(state: dict, config: GrowConfig, task: Task) -> Growth:
+    """The inverse of state_of."""
+    s = config.schedule
+    net = DsCnn(NetShape(tuple(state["widths"]), config.n_coefficients, len(config.labels))).to(task.source.device)
+    net.load_state_dict(state["net"])
+    optimizer = make_optimizer(net, s.momentum, s.weight_decay)
+    optimizer.load_state_dict(state["optimizer"])
+    average = None
+    if state["average"]:
+        average = AveragedWeights(net, s.average_decay)
+        average.state, average.updates = state["average"]["state"], state["average"]["updates"]
+    plain = {name: state[name] for name in ("phase", "rounds", "epoch", "epochs", "stopped_by")}
+    return Growth(net, optimizer, average, **plain, log=tuple(state["log"]))

@@ -1,0 +1,32 @@
+"""The growth log and the growth curve of a run."""
+
+import json
+from pathlib import Path
+
+from datasets.console import atomic_write
+
+
+def write_log(folder: Path, log: tuple[dict, ...]) -> None:
+    """growth.jsonl: one line an epoch and one a round, in order."""
+    with atomic_write(folder / "growth.jsonl") as temporary:
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in log))
+
+
+def plot_growth(folder: Path, log: tuple[dict, ...]) -> None:
+    """growth.png: accuracy on dev and widths over epochs."""
+    import matplotlib
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+    epochs = [row for row in log if "epoch" in row]
+    x = [row["epoch"] for row in epochs]
+    figure, (top, bottom) = plt.subplots(2, 1, sharex=True, figsize=(8, 6), layout="constrained")
+    top.plot(x, [100 * row["dev_accuracy"] for row in epochs])
+    top.set(ylabel="accuracy on dev, %", title="growth curve")
+    top.grid(alpha=0.3)
+    for i, widths in enumerate(zip(*(row["widths"] for row in epochs), strict=True)):
+        bottom.step(x, widths, where="mid", label=f"layer {i}")
+    bottom.set(ylabel="channels", xlabel="epoch")
+    bottom.legend(fontsize="small", ncols=5)
+    with atomic_write(folder / "growth.png") as temporary:
+        figure.savefig(temporary, dpi=110)
+    plt.close(figure)

@@ -1,0 +1,110 @@
+"""Which paths split: the most gain whose price stays within every limit, found exactly.
+
+Gains add within a layer, costs couple neighbours: label setting over the path layers (DESIGN, Growth 8). No torch.
+"""
+
+from dataclasses import astuple, dataclass, fields
+
+import numpy as np
+
+from export.cost import Cost, Limits, layer_cost
+from export.shape import NetShape
+
+WIDTH_STEP = 4  # kernels on Cortex-M fall off a cliff between multiples of 4 (DESIGN, Growth 9)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """chosen: indices int64 [k] of the paths that split, one array a path layer. gain: their predicted gain."""
+
+    chosen: tuple[np.ndarray, ...]
+    gain: float
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """Partial choices that end in the same width. costs float [n, quantities], gains [n], counts int [n, layers]."""
+
+    costs: np.ndarray
+    gains: np.ndarray
+    counts: np.ndarray
+
+
+_QUANTITIES = [f.name for f in fields(Cost)]
+_IS_PEAK = np.array([name == "ram_bytes" for name in _QUANTITIES])
+
+
+def select(shape: NetShape, gains: tuple[np.ndarray, ...], limits: Limits, board, step: int = WIDTH_STEP) -> Selection:
+    """The split of largest total gain within `limits`; ties go to the cheaper one. Only positive gains split.
+
+    gains: float [C] a path layer. Widths grow in multiples of `step`. The empty selection where nothing fits.
+    """
+    options = [_options(g, step) for g in gains]
+    labels = {1: _Labels(np.zeros((1, len(_QUANTITIES))), np.zeros(1), np.zeros((1, 0), int))}
+    for path, choices in enumerate(options):
+        labels = _extend(shape, path, labels, choices, limits, board)
+    ends = [_add(label, _price(shape.head_layers(width), board), 0.0, None) for width, label in labels.items()]
+    final = _within(_merge(ends), limits)
+    if not len(final.gains):
+        return Selection(tuple(np.array([], np.int64) for _ in gains), 0.0)
+    energy = final.costs[:, _QUANTITIES.index("energy_uj")]
+    best = np.lexsort((energy, -final.gains))[0]
+    chosen = tuple(np.argsort(-g, kind="stable")[:k] for g, k in zip(gains, final.counts[best], strict=True))
+    return Selection(chosen, float(final.gains[best]))
+
+
+def _options(gains: np.ndarray, step: int) -> list[tuple[int, int, float]]:
+    """(width, paths split, gain) for 0, step, 2 step... of the best paths."""
+    best = np.sort(gains[gains > 0])[::-1]
+    totals = np.concatenate([[0.0], np.cumsum(best)])
+    return [(len(gains) + k, k, float(totals[k])) for k in range(0, len(best) + 1, step)]
+
+
+def _price(layers, board) -> np.ndarray:
+    return np.array(astuple(sum((layer_cost(layer, board) for layer in layers), Cost())), float)
+
+
+def _extend(shape: NetShape, path: int, labels: dict[int, _Labels], choices, limits: Limits,
+            board) -> dict[int, _Labels]:
+    """Labels behind path layer `path`, by its width."""
+    def behind(width: int, count: int, gain: float) -> _Labels:
+        parts = [_add(label, _price(shape.path_layers(path, in_c, width), board), gain, count)
+                 for in_c, label in labels.items()]
+        return _undominated(_within(_merge(parts), limits))
+    return {width: behind(width, count, gain) for width, count, gain in choices}
+
+
+def _add(labels: _Labels, price: np.ndarray, gain: float, count: int | None) -> _Labels:
+    costs = np.where(_IS_PEAK, np.maximum(labels.costs, price), labels.costs + price)
+    counts = labels.counts if count is None else np.column_stack([labels.counts, np.full(len(costs), count)])
+    return _Labels(costs, labels.gains + gain, counts)
+
+
+def _merge(labels: list[_Labels]) -> _Labels:
+    rows = ((x.costs, x.gains, x.counts) for x in labels)
+    return _Labels(*(np.concatenate(parts) for parts in zip(*rows, strict=True)))
+
+
+def _keep(labels: _Labels, keep: np.ndarray) -> _Labels:
+    return _Labels(labels.costs[keep], labels.gains[keep], labels.counts[keep])
+
+
+def _limited(costs: np.ndarray, limits: Limits) -> np.ndarray:
+    """The limited quantities of each label: [n, limits]."""
+    prices = dict(zip(_QUANTITIES, costs.T, strict=True))
+    prices["memory_bytes"] = prices["model_bytes"] + prices["ram_bytes"]
+    return np.column_stack([prices[f.name] for f in fields(limits)])
+
+
+def _within(labels: _Labels, limits: Limits) -> _Labels:
+    return _keep(labels, (_limited(labels.costs, limits) <= np.array(astuple(limits))).all(1))
+
+
+def _undominated(labels: _Labels) -> _Labels:
+    """Drop every label that another one beats or equals in gain and in every quantity."""
+    order = np.lexsort((labels.costs[:, _QUANTITIES.index("energy_uj")], -labels.gains))
+    kept: list[int] = []
+    for i in order:
+        if not kept or not (labels.costs[kept] <= labels.costs[i]).all(1).any():
+            kept.append(i)
+    return _keep(labels, np.array(kept, int))

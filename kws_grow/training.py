@@ -1,0 +1,73 @@
+"""One epoch of training, evaluation, the learning rate, averaged weights."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kws_grow.augment import CodeSource, mfcc
+
+
+def one_cycle(progress: float, peak: float, warmup: float = 0.15) -> float:
+    """Learning rate at progress 0..1: linear up to `peak`, cosine down to zero."""
+    if progress < warmup:
+        return peak * (0.05 + 0.95 * progress / warmup)
+    return peak * 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+
+
+def make_optimizer(net: nn.Module, momentum: float, weight_decay: float) -> torch.optim.SGD:
+    """SGD with Nesterov momentum; no decay on vectors (norms, biases)."""
+    matrices = [p for p in net.parameters() if p.ndim > 1]
+    vectors = [p for p in net.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=True)
+
+
+class AveragedWeights:
+    """Exponential average of every parameter and buffer of a net (Polyak), as a state dict."""
+
+    def __init__(self, net: nn.Module, decay: float):
+        self.decay, self.updates = decay, 0
+        self.state = {k: v.detach().clone() for k, v in net.state_dict().items()}
+
+    def update(self, net: nn.Module) -> None:
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))  # young averages forget faster
+        for name, value in net.state_dict().items():
+            if value.is_floating_point():
+                self.state[name].lerp_(value.detach(), 1 - decay)
+            else:
+                self.state[name].copy_(value)
+
+
+def train_epoch(net: nn.Module, optimizer: torch.optim.Optimizer, source: CodeSource, batch: int,
+                generator: torch.Generator, lr_at: Callable[[float], float], label_smoothing: float,
+                average: AveragedWeights | None = None) -> float:
+    """Train one epoch; lr_at takes the share of the epoch done. Returns the mean loss."""
+    net.train()
+    steps, total = max(len(source) // batch, 1), torch.zeros((), device=source.device)
+    for step, (codes, labels) in enumerate(source.batches(batch, generator)):
+        for group in optimizer.param_groups:
+            group["lr"] = lr_at(step / steps)
+        optimizer.zero_grad(set_to_none=True)
+        loss = F.cross_entropy(net(mfcc(codes, net.n_coefficients)), labels, label_smoothing=label_smoothing)
+        loss.backward()
+        optimizer.step()
+        if average is not None:
+            average.update(net)
+        total += loss.detach()
+    return float(total / steps)
+
+
+@torch.no_grad()
+def predictions(net: nn.Module, codes: Tensor, batch: int = 1024) -> Tensor:
+    """Class of every clip; codes uint8 [n, 49, 40] -> int64 [n]. Eval mode."""
+    net.eval()
+    return torch.cat([net(mfcc(part, net.n_coefficients)).argmax(1) for part in codes.split(batch)])
+
+
+def accuracy(net: nn.Module, codes: Tensor, labels: Tensor) -> float:
+    """Share of clips in the right class, 0..1."""
+    return float((predictions(net, codes) == labels).float().mean())
