@@ -1,0 +1,55 @@
+"""The generated C and our kernels on this machine: a shared library by the host's C compiler, called by ctypes."""
+
+import ctypes
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from datasets.console import UserError
+from export.c_writer import write_c
+from export.graph import Graph
+
+KERNELS = Path(__file__).resolve().parent.parent / "firmware" / "kernels"
+WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-pedantic", "-Werror")
+
+
+def host_scores(graph: Graph, inputs: np.ndarray) -> np.ndarray:
+    """int8 [n, outputs] of the C that write_c makes for `graph`; inputs int8 [n, ...]."""
+    with tempfile.TemporaryDirectory() as folder:
+        plan = write_c(graph, Path(folder))
+        library = ctypes.CDLL(str(compile_library(Path(folder), Path(folder) / "network.so")))
+        return run_library(library, graph, plan.arena_bytes, inputs)
+
+
+def compile_library(network_dir: Path, out: Path, compiler: str | None = None) -> Path:
+    """Network and portable kernels of network_dir as a shared library. UserError where there is no C compiler."""
+    compiler = compiler or next(filter(shutil.which, ("cc", "gcc", "clang")), None)
+    if compiler is None:
+        raise UserError("no C compiler (cc, gcc or clang) on PATH; on Debian: apt-get install gcc")
+    sources = [*sorted(map(str, KERNELS.glob("*.c"))), *sorted(map(str, network_dir.glob("*.c")))]
+    command = [compiler, *WARNINGS, "-O2", "-shared", "-fPIC", f"-I{KERNELS}", f"-I{network_dir}", *sources,
+               "-o", str(out)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        raise RuntimeError(f"{compiler}: {result.stderr}")
+    return out
+
+
+def run_library(library: ctypes.CDLL, graph: Graph, arena_bytes: int, inputs: np.ndarray,
+                prefix: str = "network") -> np.ndarray:
+    """Scores int8 [n, outputs]; guard bytes around the arena are checked after every run."""
+    guard, inputs = 64, np.ascontiguousarray(inputs, np.int8).reshape(len(inputs), graph.input.elements)
+    memory = np.full(arena_bytes + 3 * guard, 0x5A, np.uint8)
+    start = guard + -(memory.ctypes.data + guard) % guard
+    scores = np.zeros((len(inputs), graph.output.elements), np.int8)
+    run = library[f"{prefix}_run"]
+    for row, result in zip(inputs, scores, strict=True):
+        status = run(*(ctypes.c_void_p(p) for p in (memory.ctypes.data + start, row.ctypes.data, result.ctypes.data)))
+        if status:
+            raise RuntimeError(f"op {status - 1} of {len(graph.ops)}: its kernel refused its arguments")
+    if (memory[:start] != 0x5A).any() or (memory[start + arena_bytes:] != 0x5A).any():
+        raise RuntimeError("the network wrote outside its arena")
+    return scores

@@ -1,0 +1,126 @@
+"""Where every activation lives while the network runs: the arena, tight for chains, greedy otherwise.
+
+The caller holds the graph's input and output; RESHAPE shares its input's memory; everything else gets an offset.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from export.graph import Graph, Op
+
+ALIGNMENT = 16
+
+
+@dataclass(frozen=True)
+class Block:
+    """Bytes that must stay put from op `first` to op `last`, both included."""
+
+    size: int
+    first: int
+    last: int
+
+    def meets(self, other: "Block") -> bool:
+        return self.first <= other.last and other.first <= self.last
+
+
+@dataclass(frozen=True)
+class Plan:
+    """offsets: bytes into the arena by tensor index, for the tensors in it. scratch: (offset, bytes) by op index, for
+    the ops that need any. roots: tensor index to the index of the tensor whose memory it shares (itself mostly)."""
+
+    offsets: dict[int, int]
+    scratch: dict[int, tuple[int, int]]
+    roots: dict[int, int]
+    arena_bytes: int
+
+
+def no_scratch(graph: Graph, op: Op) -> int:
+    """What the portable kernels need: nothing."""
+    return 0
+
+
+def make_plan(graph: Graph, scratch_bytes: Callable[[Graph, Op], int] = no_scratch) -> Plan:
+    """The arena of `graph`, where op needs scratch_bytes(graph, op) of scratch while it runs."""
+    storage = Storage(graph)
+    scratch = {i: size for i, op in enumerate(graph.ops) if (size := scratch_bytes(graph, op)) > 0}
+    blocks = [storage.block(root) for root in storage.in_arena]
+    blocks += [Block(size, i, i) for i, size in scratch.items()]
+    places = place(blocks)
+    ends = [offset + block.size for offset, block in zip(places, blocks, strict=True)]
+    by_root = dict(zip(storage.in_arena, places, strict=False))
+    offsets = {i: by_root[root] for i, root in storage.roots.items() if root in by_root}
+    at = dict(zip(scratch, places[len(by_root):], strict=True))
+    return Plan(offsets, {i: (at[i], size) for i, size in scratch.items()}, storage.roots,
+                aligned(max(ends, default=1)))
+
+
+class Storage:
+    """Which tensors share memory, and when it is in use."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.roots = {i: i for i in graph.activations}
+        for op in graph.ops:
+            if op.kind == "RESHAPE":
+                self.roots[op.outputs[0]] = self.roots[op.inputs[0]]
+
+    @cached_property
+    def in_arena(self) -> tuple[int, ...]:
+        outside = {self.roots[i] for i in (*self.graph.inputs, *self.graph.outputs)}
+        return tuple(root for root in dict.fromkeys(self.roots.values()) if root not in outside)
+
+    def block(self, root: int) -> Block:
+        users = [i for i, op in enumerate(self.graph.ops)
+                 if any(self.roots.get(t) == root for t in (*op.inputs, *op.outputs))]
+        return Block(self.graph.tensors[root].bytes, min(users), max(users))
+
+
+def aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def place(blocks: list[Block]) -> list[int]:
+    """An offset for each block, aligned, so that no two blocks in use at the same time overlap: the better of the two
+    ways below."""
+    ways = [offsets for offsets in (_greedy(blocks), _two_ended(blocks)) if not _overlapping(blocks, offsets)]
+    return min(ways, key=lambda offsets: max((o + b.size for o, b in zip(offsets, blocks, strict=True)), default=0))
+
+
+def _greedy(blocks: list[Block]) -> list[int]:
+    """Largest first, each at the lowest offset that is free for as long as it is needed."""
+    offsets: dict[int, int] = {}
+    for i in sorted(range(len(blocks)), key=lambda i: (-blocks[i].size, blocks[i].first, i)):
+        taken = sorted((offsets[j], blocks[j].size) for j in offsets if blocks[i].meets(blocks[j]))
+        offsets[i] = _lowest_gap(taken, blocks[i].size)
+    return [offsets[i] for i in range(len(blocks))]
+
+
+def _lowest_gap(taken: list[tuple[int, int]], size: int) -> int:
+    offset = 0
+    for start, length in taken:
+        if offset + size <= start:
+            break
+        offset = max(offset, aligned(start + length))
+    return offset
+
+
+def _two_ended(blocks: list[Block]) -> list[int]:
+    """In order of birth at the bottom and at the top in turn: exact for a chain, where two tensors live at a time and
+    scratch fits between them; for other graphs it may overlap, and is then not taken."""
+    steps = range(max((b.last for b in blocks), default=0) + 1)
+    top = max((sum(aligned(b.size) for b in blocks if b.first <= step <= b.last) for step in steps), default=0)
+    order = sorted(range(len(blocks)), key=lambda i: (blocks[i].first, -blocks[i].last))
+    lasting = [i for i in order if blocks[i].first < blocks[i].last]
+    offsets = {i: (0 if turn % 2 == 0 else top - aligned(blocks[i].size)) for turn, i in enumerate(lasting)}
+    for i in order:
+        if i not in offsets:
+            taken = sorted((offsets[j], blocks[j].size) for j in offsets if blocks[i].meets(blocks[j]))
+            offsets[i] = _lowest_gap(taken, blocks[i].size)
+    return [offsets[i] for i in range(len(blocks))]
+
+
+def _overlapping(blocks: list[Block], offsets: list[int]) -> bool:
+    placed = list(zip(blocks, offsets, strict=True))
+    return any(a.meets(b) and start < other + b.size and other < start + a.size
+               for i, (a, start) in enumerate(placed) for b, other in placed[:i])
