@@ -1,0 +1,211 @@
+"""The table of boards: every folder of firmware/boards/ with a board.toml. Its fields are checked here, once."""
+
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets.console import UserError
+
+BOARDS = Path(__file__).resolve().parent.parent / "firmware" / "boards"
+
+REGION_KINDS = ("flash", "ram")
+MICROPHONES = ("none", "pdm", "dfsdm")
+CHANNELS = ("semihosting", "serial")
+
+
+@dataclass(frozen=True)
+class Region:
+    """A piece of memory. kind: one of REGION_KINDS; origin, length: bytes."""
+
+    name: str
+    kind: str
+    origin: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """How QEMU plays the board.
+
+    channel: one of CHANNELS, how the image talks to the host.
+    instructions_per_tick: of SysTick, under -icount shift=0.
+    """
+
+    machine: str
+    channel: str
+    instructions_per_tick: float
+
+
+@dataclass(frozen=True)
+class Board:
+    """One board.
+
+    core: as GCC's -mcpu names it. cpu_flags: of the compiler and the linker.
+    clock_hz: of the processor. pj_per_cycle: picojoule, with where the figure comes from.
+    regions: memory for us; the first of a kind is what the image uses.
+    sources: the board's own C files. defines: macros for all of the firmware.
+    flasher: how an image gets onto it, "none" where it is emulated. microphone: one of MICROPHONES.
+    emulator: None where QEMU has no such board.
+    """
+
+    name: str
+    title: str
+    core: str
+    cpu_flags: tuple[str, ...]
+    clock_hz: int
+    pj_per_cycle: float
+    pj_per_cycle_source: str
+    regions: tuple[Region, ...]
+    sources: tuple[Path, ...]
+    defines: dict[str, int]
+    flasher: str
+    microphone: str
+    emulator: Emulator | None
+
+    def region(self, kind: str) -> Region:
+        """The memory of that kind that the image uses."""
+        return next(region for region in self.regions if region.kind == kind)
+
+    @property
+    def flash_bytes(self) -> int:
+        """Flash for our image."""
+        return self.region("flash").length
+
+    @property
+    def ram_bytes(self) -> int:
+        """RAM for our image, stack included."""
+        return self.region("ram").length
+
+
+def board_names(folder: Path = BOARDS) -> tuple[str, ...]:
+    """Names of the boards there are, sorted."""
+    return tuple(sorted(path.parent.name for path in folder.glob("*/board.toml")))
+
+
+def load_board(name: str, folder: Path = BOARDS) -> Board:
+    """Read firmware/boards/NAME/board.toml. UserError names the boards there are, or the file and field at fault."""
+    if name not in board_names(folder):
+        raise UserError(f"BOARD={name}: no such board; there are {', '.join(board_names(folder))}")
+    path = folder / name / "board.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not TOML ({error})") from error
+    return _Reader(path, table).board()
+
+
+def emulated_board(name: str, folder: Path = BOARDS) -> Board:
+    """load_board of a board that QEMU plays. UserError names those that it does."""
+    board = load_board(name, folder)
+    if board.emulator is None:
+        there = [other for other in board_names(folder) if load_board(other, folder).emulator]
+        raise UserError(f"BOARD={name}: QEMU has no such board; emulated ones are {', '.join(there)}")
+    return board
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Takes fields out of one table of a board.toml; each error names the file and the field."""
+
+    path: Path
+    table: dict
+    prefix: str = ""
+
+    def board(self) -> Board:
+        """The whole file."""
+        self.only("title", "core", "cpu_flags", "clock_hz", "pj_per_cycle", "pj_per_cycle_source", "memory",
+                  "firmware", "flasher", "microphone", "emulator")
+        firmware = self.sub("firmware").only("sources", "defines")
+        return Board(
+            name=self.path.parent.name,
+            title=self.text("title"),
+            core=self.text("core", lambda core: re.fullmatch(r"cortex-m\w+", core), "as in cortex-m4"),
+            cpu_flags=tuple(self.texts("cpu_flags")),
+            clock_hz=self.integer("clock_hz", 1_000_000, 2_000_000_000),
+            pj_per_cycle=self.number("pj_per_cycle", 0.1, 100_000),
+            pj_per_cycle_source=self.text("pj_per_cycle_source"),
+            regions=self.regions(),
+            sources=tuple(firmware.source(name) for name in firmware.texts("sources")),
+            defines=firmware.defines(),
+            flasher=self.text("flasher"),
+            microphone=self.choice("microphone", MICROPHONES),
+            emulator=self.emulator() if "emulator" in self.table else None)
+
+    def refuse(self, field: str, allowed: str):
+        """Raise the error of `field`."""
+        found = f"is {self.table[field]!r}" if field in self.table else "is missing"
+        raise UserError(f"{self.path}: {self.prefix}{field} {found}; allowed: {allowed}")
+
+    def take(self, field: str, is_good: Callable[[object], object], allowed: str):
+        """The value of `field`, which must be there and good."""
+        if field not in self.table or not is_good(self.table[field]):
+            self.refuse(field, allowed)
+        return self.table[field]
+
+    def only(self, *fields: str) -> "_Reader":
+        """Itself, where it has no other fields than these."""
+        for field in self.table:
+            if field not in fields:
+                raise UserError(f"{self.path}: {self.prefix}{field} is no field; allowed: {', '.join(fields)}")
+        return self
+
+    def text(self, field: str, is_good: Callable[[str], object] = bool, allowed: str = "a text") -> str:
+        return self.take(field, lambda value: isinstance(value, str) and is_good(value), allowed)
+
+    def choice(self, field: str, among: tuple[str, ...]) -> str:
+        return self.text(field, among.__contains__, f"one of {', '.join(among)}")
+
+    def texts(self, field: str) -> list[str]:
+        return self.take(field, lambda value: isinstance(value, list) and all(isinstance(v, str) for v in value),
+                         "a list of texts")
+
+    def number(self, field: str, low: float, high: float) -> float:
+        return float(self.take(field, lambda value: type(value) in (int, float) and low <= value <= high,
+                               f"a number from {low:g} to {high:g}"))
+
+    def integer(self, field: str, low: int, high: int) -> int:
+        return self.take(field, lambda value: type(value) is int and low <= value <= high,
+                         f"a whole number from {low} to {high}")
+
+    def sub(self, field: str) -> "_Reader":
+        table = self.take(field, lambda value: isinstance(value, dict), f"a table [{field}]")
+        return _Reader(self.path, table, f"{self.prefix}{field}.")
+
+    def source(self, name: str) -> Path:
+        """A C file, its path relative to the board's folder."""
+        found = (self.path.parent / name).resolve()
+        if not found.is_file():
+            raise UserError(f"{self.path}: {self.prefix}sources names {name}, and there is no such file")
+        return found
+
+    def defines(self) -> dict[str, int]:
+        defines = self.sub("defines")
+        return {name: defines.integer(name, 0, 2**32 - 1) for name in defines.table}
+
+    def emulator(self) -> Emulator:
+        emulator = self.sub("emulator").only("machine", "channel", "instructions_per_tick")
+        return Emulator(emulator.text("machine"), emulator.choice("channel", CHANNELS),
+                        emulator.number("instructions_per_tick", 1, 1000))
+
+    def regions(self) -> tuple[Region, ...]:
+        tables = self.take("memory", lambda value: isinstance(value, list) and value, "tables [[memory]]")
+        regions = tuple(_Reader(self.path, table, f"memory[{i}].").region() for i, table in enumerate(tables))
+        for kind in REGION_KINDS:
+            if kind not in (region.kind for region in regions):
+                raise UserError(f"{self.path}: memory has no region of kind {kind}; allowed: at least one")
+        self.check_overlap(regions)
+        return regions
+
+    def region(self) -> Region:
+        self.only("name", "kind", "origin", "length")
+        return Region(self.text("name", lambda name: re.fullmatch(r"[a-z]\w*", name), "a word in small letters"),
+                      self.choice("kind", REGION_KINDS), self.integer("origin", 0, 2**32 - 1),
+                      self.integer("length", 1024, 2**31))
+
+    def check_overlap(self, regions: tuple[Region, ...]) -> None:
+        ordered = sorted(regions, key=lambda region: region.origin)
+        for lower, upper in zip(ordered, ordered[1:], strict=False):
+            if lower.origin + lower.length > upper.origin:
+                raise UserError(f"{self.path}: memory {lower.name} and {upper.name} overlap; allowed: none in common")

@@ -1,0 +1,202 @@
+"""An image running in QEMU, spoken to by the protocol of firmware/app/kws_protocol.h."""
+
+import os
+import re
+import select
+import struct
+import subprocess
+import tempfile
+import time
+import zlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from datasets.console import UserError
+from datasets.features import CLIP_SAMPLES, N_FRAMES, N_MELS
+from export.boards import Emulator
+from export.toolchain import find_tool
+
+PROTOCOL = Path(__file__).resolve().parent.parent / "firmware" / "app" / "kws_protocol.h"
+QUIET_S = 60.0  # an image that says nothing for that long is taken for dead
+_CHUNK = 65536
+
+
+@cache
+def protocol() -> dict[str, int]:
+    """The enumerators of kws_protocol.h without their KWS_."""
+    numbers = {}
+    for body in re.findall(r"enum \w*\s*\{(.*?)\};", PROTOCOL.read_text(), re.DOTALL):
+        following = 0
+        for name, value in re.findall(r"KWS_(\w+)(?:\s*=\s*('.'|\d+))?", re.sub(r"/\*.*?\*/", "", body)):
+            numbers[name] = (ord(value[1]) if value[:1] == "'" else int(value)) if value else following
+            following = numbers[name] + 1
+    return numbers
+
+
+@dataclass(frozen=True)
+class Hello:
+    """What the image says of itself. identity: export.image.Image.identity; rows, columns: of the network's input."""
+
+    identity: str
+    rows: int
+    columns: int
+    outputs: int
+    arena_bytes: int
+    stack_bytes: int
+
+
+@dataclass(frozen=True)
+class ClipResult:
+    """What the image made of one clip.
+
+    codes: uint8 [49, 40]. inputs: int8 [rows, columns]. scores: int8 [outputs].
+    feature_ticks (all frames together), inference_ticks: of SysTick. stack_used: bytes, since reset.
+    """
+
+    codes: np.ndarray
+    inputs: np.ndarray
+    scores: np.ndarray
+    feature_ticks: int
+    inference_ticks: int
+    stack_used: int
+
+
+class Session:
+    """One emulated board with the image running; use it in a `with`. UserError wherever the image goes wrong."""
+
+    def __init__(self, elf: Path, emulator: Emulator, quiet_s: float = QUIET_S):
+        self.elf, self.emulator, self.quiet_s = Path(elf).resolve(), emulator, quiet_s
+
+    def __enter__(self) -> "Session":
+        qemu = find_tool("qemu-system-arm")
+        self.folder = tempfile.TemporaryDirectory(prefix="kws-emulator-")
+        here = Path(self.folder.name)
+        pipes = [here / "kws.in", here / "kws.out"]
+        for pipe in pipes:
+            os.mkfifo(pipe)
+        # Opened for both ways, an end never waits for its other end, nor sees an end of file when QEMU dies.
+        self.to_image, self.from_image = (os.open(pipe, os.O_RDWR) for pipe in pipes)
+        self.said = open(here / "qemu.log", "w+")  # noqa: SIM115 - lives as long as the process
+        self.qemu = subprocess.Popen([qemu, *self.arguments()], cwd=here, stdin=subprocess.DEVNULL,
+                                     stdout=self.said, stderr=self.said)
+        try:
+            self.await_start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def await_start(self) -> None:
+        """Wait until the image greets: what is sent to a UART before it is set up is lost."""
+        if self.receive(1)[0] != protocol()["READY"]:
+            self.fail("began with something else than its greeting")
+
+    def arguments(self) -> list[str]:
+        """Of QEMU. shift=0: one instruction is one nanosecond of the emulated clocks."""
+        channel = {"semihosting": ["-serial", "none", "-semihosting-config", "enable=on,target=native"],
+                   "serial": ["-chardev", "pipe,id=kws,path=kws", "-serial", "chardev:kws"]}
+        return ["-machine", self.emulator.machine, "-nic", "none", "-display", "none", "-monitor", "none",
+                *channel[self.emulator.channel], "-icount", "shift=0", "-kernel", str(self.elf)]
+
+    def __exit__(self, *_) -> None:
+        self.qemu.kill()
+        self.qemu.wait()
+        for end in (self.to_image, self.from_image):
+            os.close(end)
+        self.said.close()
+        self.folder.cleanup()
+
+    # ------------------------------------------------------------------ commands
+
+    def hello(self) -> Hello:
+        """Ask the image what it is."""
+        answer = self.request("HELLO", b"")
+        return Hello(answer[:32].hex(), *struct.unpack("<5I", answer[32:]))
+
+    def spin(self, count: int) -> int:
+        """Ticks that 2 * count instructions take."""
+        return struct.unpack("<I", self.request("SPIN", struct.pack("<I", count)))[0]
+
+    def clip(self, waveform: np.ndarray, hello: Hello) -> ClipResult:
+        """Features and scores of one clip, int16 [16000]."""
+        samples = np.ascontiguousarray(waveform, "<i2").reshape(CLIP_SAMPLES)
+        answer = self.request("CLIP", samples.tobytes())
+        codes, inputs, scores, facts = _split(answer, N_FRAMES * N_MELS, hello.rows * hello.columns, hello.outputs)
+        return ClipResult(np.frombuffer(codes, np.uint8).reshape(N_FRAMES, N_MELS),
+                          np.frombuffer(inputs, np.int8).reshape(hello.rows, hello.columns),
+                          np.frombuffer(scores, np.int8), *struct.unpack("<3I", facts))
+
+    def scores(self, inputs: np.ndarray, hello: Hello) -> tuple[np.ndarray, int]:
+        """Scores int8 [outputs] of one network input, int8 [rows, columns], and the ticks they took."""
+        scores, facts = _split(self.request("INPUT", np.ascontiguousarray(inputs, np.int8).tobytes()), hello.outputs)
+        return np.frombuffer(scores, np.int8), struct.unpack("<2I", facts)[0]
+
+    # ------------------------------------------------------------------ bytes
+
+    def request(self, command: str, payload: bytes) -> bytes:
+        """One exchange; returns the reply's payload."""
+        self.send(struct.pack("<BBHI", ord("K"), protocol()[command], 0, len(payload)))
+        step = protocol()["PIECE_BYTES"]
+        pieces = [payload[at:at + step] for at in range(0, len(payload), step)]
+        for piece in (*pieces, struct.pack("<I", zlib.crc32(payload))):
+            first = self.receive(1)
+            if first[0] != protocol()["READY"]:
+                return self.reply(first)
+            self.send(piece)
+        return self.reply(self.receive(1))
+
+    def reply(self, first: bytes) -> bytes:
+        """The rest of a reply that began with `first`."""
+        mark, status, _, count = struct.unpack("<BBHI", first + self.receive(7))
+        if mark != ord("k") or count > 1 << 20:
+            self.fail("sent what is no reply")
+        payload = self.receive(count)
+        if struct.unpack("<I", self.receive(4))[0] != zlib.crc32(payload):
+            self.fail("sent a reply whose CRC is wrong")
+        if status != protocol()["OK"]:
+            self.fail(_meaning(status, payload))
+        return payload
+
+    def send(self, data: bytes) -> None:
+        """Write all of `data` (less than a pipe holds)."""
+        os.write(self.to_image, data)
+
+    def receive(self, count: int) -> bytes:
+        """Exactly `count` bytes; gives up when QEMU ends or nothing comes for quiet_s."""
+        data, deadline = b"", time.monotonic() + self.quiet_s
+        while len(data) < count:
+            if select.select([self.from_image], [], [], 0.2)[0]:
+                data += os.read(self.from_image, min(count - len(data), _CHUNK))
+                deadline = time.monotonic() + self.quiet_s
+            elif self.qemu.poll() is not None:
+                self.fail(f"ended (QEMU's status {self.qemu.returncode})")
+            elif time.monotonic() > deadline:
+                self.fail(f"said nothing for {self.quiet_s:.0f} s")
+        return data
+
+    def fail(self, what: str) -> None:
+        """Raise the error of an image that went wrong, with QEMU's last words."""
+        self.said.seek(0)
+        words = [line.strip() for line in self.said.read().splitlines() if line.strip()]
+        raise UserError(f"{self.elf} on {self.emulator.machine}: the image {what}"
+                        + (f"; QEMU said: {words[-1]}" if words else ""))
+
+
+def _split(data: bytes, *counts: int) -> list[bytes]:
+    """Leading parts of these lengths, then the rest."""
+    parts = []
+    for count in counts:
+        parts.append(data[:count])
+        data = data[count:]
+    return [*parts, data]
+
+
+def _meaning(status: int, payload: bytes) -> str:
+    if status == protocol()["FAULT"]:
+        exception, pc, lr, cfsr = struct.unpack("<4I", payload)
+        return f"faulted: exception {exception} at pc {pc:#010x}, lr {lr:#010x}, CFSR {cfsr:#010x} (firmware.map)"
+    names = {value: name for name, value in list(protocol().items())[-6:]}
+    return f"refused: {names.get(status, f'status {status}').lower().replace('_', ' ')}"

@@ -1,0 +1,165 @@
+"""Firmware image of one network for one board: compiled, linked by a script of the board's memory, measured."""
+
+import hashlib
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets.console import UserError
+from datasets.features import MfccQuantizer
+from export.boards import Board, Region
+from export.feature_tables import write_feature_tables, write_mfcc_table, write_text
+from export.toolchain import find_tool, run_tool
+
+FIRMWARE = Path(__file__).resolve().parent.parent / "firmware"
+SHARED = ("app", "features", "kernels")  # the same objects on every board
+INCLUDES = (*SHARED, "transport")
+STACK_BYTES = 4096
+OPTIMIZATION = "-O3"
+_FLAGS = ("-std=c99", OPTIMIZATION, "-Wall", "-Wextra", "-Werror", "-ffunction-sections", "-fdata-sections")
+_LINK = ("-nostartfiles", "--specs=nano.specs", "-Wl,--gc-sections", "-Wl,--build-id=none")
+
+
+@dataclass(frozen=True)
+class Image:
+    """What came out. Bytes are those of the linker's map.
+
+    flash_bytes: code, constants and initial data. ram_bytes: arena_bytes + buffer_bytes + stack_bytes.
+    arena_bytes: of the network; buffer_bytes: every other variable; stack_bytes: reserved.
+    identity: SHA-256 of everything that the image was made from; the image tells it to the host.
+    """
+
+    elf: Path
+    bin: Path
+    hex: Path
+    map: Path
+    flash_bytes: int
+    ram_bytes: int
+    arena_bytes: int
+    buffer_bytes: int
+    stack_bytes: int
+    identity: str
+
+
+def build_image(network_dir: Path, board: Board, out_dir: Path, quantizer: MfccQuantizer) -> Image:
+    """Compile network_dir/network*.c with the firmware and link out_dir/firmware.{elf,bin,hex,map} for `board`.
+
+    quantizer: for the network's input tensor. UserError where a tool is missing, a file does not compile, or the
+    image is too large for the board.
+    """
+    for tool in ("arm-none-eabi-gcc", "arm-none-eabi-objcopy"):
+        find_tool(tool)
+    work = Path(out_dir) / "firmware"
+    write_feature_tables(work)
+    write_mfcc_table(quantizer, work)
+    sources = _sources(Path(network_dir), work, board)
+    identity = _identity(sources, [work, Path(network_dir)], board)
+    _write_image_header(work, identity)
+    write_text(work / "board.ld", linker_script(board.region("flash"), board.region("ram")))
+    objects = _compile_all(sources, Path(network_dir), work, board)
+    return _measure(_link(objects, work, Path(out_dir), board), board, identity)
+
+
+def _sources(network_dir: Path, work: Path, board: Board) -> list[Path]:
+    networks = sorted(network_dir.glob("network*.c"))
+    if not networks:
+        raise UserError(f"{network_dir}: no network.c there; `make export-mcu` writes it")
+    shared = [path for folder in SHARED for path in sorted((FIRMWARE / folder).glob("*.c"))]
+    return [*networks, work / "kws_feature_tables.c", *shared, *board.sources]
+
+
+def _identity(sources: list[Path], folders: list[Path], board: Board) -> str:
+    """Hash of all that goes in: sources, headers, flags, board."""
+    headers = [path for folder in [*folders, *(FIRMWARE / name for name in INCLUDES)] for path in folder.glob("*.h")
+               if path.name != "kws_image.h"]
+    digest = hashlib.sha256(repr((board.name, board.cpu_flags, board.defines, board.regions, _FLAGS)).encode())
+    for path in sorted([*sources, *headers], key=lambda path: (path.name, str(path))):
+        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _write_image_header(work: Path, identity: str) -> None:
+    values = ", ".join(f"0x{byte:02x}" for byte in bytes.fromhex(identity))
+    write_text(work / "kws_image.h", "/* Written by export.image. */\n"
+               f"#define KWS_STACK_BYTES {STACK_BYTES}\n#define KWS_IMAGE_IDENTITY {{{values}}}\n")
+
+
+def linker_script(flash: Region, ram: Region) -> str:
+    """GNU ld's script. The stack lies lowest in RAM: one that overflows faults instead of overwriting."""
+    return f"""/* Written by export.image from board.toml. */
+MEMORY
+{{
+    flash (rx) : ORIGIN = {flash.origin:#x}, LENGTH = {flash.length:#x}
+    ram (rw) : ORIGIN = {ram.origin:#x}, LENGTH = {ram.length:#x}
+}}
+ENTRY(kws_reset)
+SECTIONS
+{{
+    .text : {{ KEEP(*(.vectors)) *(.text*) *(.rodata*) . = ALIGN(4); }} > flash
+    .ARM.exidx : {{ *(.ARM.exidx*) . = ALIGN(4); }} > flash
+    .stack (NOLOAD) : {{ kws_stack_low = .; . += {STACK_BYTES}; kws_stack_top = .; }} > ram
+    .arena (NOLOAD) : {{ *(.bss.kws_arena) . = ALIGN(4); }} > ram
+    .data : {{ kws_data_start = .; *(.data*) . = ALIGN(4); kws_data_end = .; }} > ram AT > flash
+    kws_data_load = LOADADDR(.data);
+    .bss (NOLOAD) : {{ kws_bss_start = .; *(.bss*) *(COMMON) . = ALIGN(4); kws_bss_end = .; }} > ram
+    /DISCARD/ : {{ *(.comment) *(.ARM.attributes) *(.note*) }}
+}}
+"""
+
+
+def _compile_all(sources: list[Path], network_dir: Path, work: Path, board: Board) -> list[Path]:
+    defines = {"KWS_CLOCK_HZ": board.clock_hz, **board.defines}
+    flags = [*board.cpu_flags, *_FLAGS, *(f"-D{name}={value}u" for name, value in defines.items()),
+             f"-I{work}", f"-I{network_dir}", *(f"-I{FIRMWARE / name}" for name in INCLUDES)]
+    objects = [work / f"{source.stem}.o" for source in sources]
+
+    def compile_one(source: Path, target: Path) -> None:
+        run_tool(["arm-none-eabi-gcc", *flags, "-c", source, "-o", target], f"compiling {source.name}")
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(compile_one, sources, objects))
+    return objects
+
+
+def _link(objects: list[Path], work: Path, out_dir: Path, board: Board) -> Path:
+    """Link to firmware.elf, with firmware.map, .bin and .hex beside it."""
+    elf = out_dir / "firmware.elf"
+    try:
+        run_tool(["arm-none-eabi-gcc", *board.cpu_flags, *_LINK, "-T", work / "board.ld",
+                  f"-Wl,-Map={elf.with_suffix('.map')}", *objects, "-o", elf], "linking")
+    except UserError as error:
+        raise _too_large(str(error), board) or error from None
+    for suffix, kind in ((".bin", "binary"), (".hex", "ihex")):
+        run_tool(["arm-none-eabi-objcopy", "-O", kind, elf, elf.with_suffix(suffix)], "writing the image")
+    return elf
+
+
+def _too_large(message: str, board: Board) -> UserError | None:
+    found = re.search(r"region `(flash|ram)' overflowed by (\d+) bytes", message)
+    if not found:
+        return None
+    kind, over = found[1], int(found[2])
+    there = board.region(kind).length
+    return UserError(f"BOARD={board.name}: the image needs {there + over} bytes of {kind}, {over} more than the "
+                     f"{there} there are; grow under a smaller BUDGET or take a larger board")
+
+
+def map_sections(text: str) -> dict[str, tuple[int, int]]:
+    """Output sections of a GNU ld map that go to the target: name -> (address, bytes)."""
+    body = text[text.index("Linker script and memory map"):]
+    found = re.findall(r"^(\.[\w.]+)\s+0x([0-9a-f]+)\s+0x([0-9a-f]+)", body, re.MULTILINE)
+    return {name: (int(address, 16), int(size, 16)) for name, address, size in found
+            if not name.startswith(".debug")}
+
+
+def _measure(elf: Path, board: Board, identity: str) -> Image:
+    sections = map_sections(elf.with_suffix(".map").read_text())
+    ram = board.region("ram")
+    in_ram = {name: size for name, (address, size) in sections.items() if 0 <= address - ram.origin < ram.length}
+    in_flash = {name: size for name, (_, size) in sections.items() if name not in in_ram or name == ".data"}
+    arena, stack = in_ram[".arena"], in_ram[".stack"]
+    total = sum(in_ram.values())
+    return Image(elf, elf.with_suffix(".bin"), elf.with_suffix(".hex"), elf.with_suffix(".map"),
+                 sum(in_flash.values()), total, arena, total - arena - stack, stack, identity)

@@ -1,0 +1,102 @@
+/* Reset, vectors, faults, ticks and the painted stack of every Cortex-M board. */
+#include "kws_core.h"
+
+#include "kws_protocol.h"
+#include "kws_transport.h"
+
+extern uint32_t kws_stack_low[], kws_stack_top[], kws_data_start[], kws_data_end[], kws_bss_start[], kws_bss_end[];
+extern const uint32_t kws_data_load[];
+
+#define SYST_CSR (*(volatile uint32_t *)0xe000e010u)
+#define SYST_RVR (*(volatile uint32_t *)0xe000e014u)
+#define SYST_CVR (*(volatile uint32_t *)0xe000e018u)
+#define SCB_VTOR (*(volatile uint32_t *)0xe000ed08u)
+#define SCB_CFSR (*(volatile uint32_t *)0xe000ed28u)
+
+enum { TICK_MASK = 0xffffff, STACK_PAINT = 0x6b777321 };
+
+int main(void);
+void kws_reset(void);
+void kws_fault(void);
+void kws_report_fault(const uint32_t *frame);
+static void count_wrap(void);
+
+typedef void (*vector)(void);
+
+__attribute__((section(".vectors"), used)) static const vector vectors[16] = {
+    (vector)(uintptr_t)kws_stack_top, kws_reset, kws_fault, kws_fault, kws_fault, kws_fault, kws_fault, kws_fault,
+    kws_fault, kws_fault, kws_fault, kws_fault, kws_fault, kws_fault, kws_fault, count_wrap,
+};
+
+/* ------------------------------------------------------------------ start */
+
+static void paint_stack(void) {
+    const uint32_t *sp; /* all below it is free */
+    __asm__ volatile("mov %0, sp" : "=r"(sp));
+    for (volatile uint32_t *at = kws_stack_low; at < sp; at++) *at = STACK_PAINT;
+}
+
+__attribute__((weak)) void kws_board_init(void) {}
+
+void kws_reset(void) {
+    SCB_VTOR = (uint32_t)(uintptr_t)vectors;
+    paint_stack();
+    const uint32_t *load = kws_data_load;
+    for (uint32_t *at = kws_data_start; at < kws_data_end;) *at++ = *load++;
+    for (uint32_t *at = kws_bss_start; at < kws_bss_end;) *at++ = 0;
+    kws_board_init();
+    kws_transport_init();
+    kws_ticks_init();
+    main();
+    for (;;) {}
+}
+
+uint32_t kws_stack_used(void) {
+    const volatile uint32_t *at = kws_stack_low;
+    while (at < kws_stack_top && *at == STACK_PAINT) at++;
+    return (uint32_t)((const volatile uint8_t *)kws_stack_top - (const volatile uint8_t *)at);
+}
+
+/* A fault tells the host what and where, then stays. The stack may be the culprit: it starts anew. */
+__attribute__((used)) void kws_report_fault(const uint32_t *frame) {
+    uint32_t exception;
+    __asm__ volatile("mrs %0, ipsr" : "=r"(exception));
+    const int whole = frame >= kws_stack_low && frame + 8 <= kws_stack_top;
+    const uint32_t facts[4] = {exception, whole ? frame[6] : 0, whole ? frame[5] : 0, SCB_CFSR};
+    kws_reply(KWS_FAULT, facts, sizeof facts);
+    for (;;) {}
+}
+
+__attribute__((naked)) void kws_fault(void) {
+    __asm__ volatile("mrs r0, msp\n"
+                     "ldr r1, =kws_stack_top\n"
+                     "mov sp, r1\n"
+                     "b kws_report_fault\n");
+}
+
+/* ------------------------------------------------------------------ ticks */
+
+static volatile uint32_t wraps;
+
+static void count_wrap(void) { wraps++; }
+
+void kws_ticks_init(void) {
+    SYST_RVR = TICK_MASK;
+    SYST_CVR = 0;
+    SYST_CSR = 7; /* processor clock, interrupt, on */
+}
+
+uint32_t kws_ticks(void) {
+    uint32_t before, value;
+    do {
+        before = wraps;
+        value = SYST_CVR;
+    } while (before != wraps);
+    return (before << 24) + (TICK_MASK - value);
+}
+
+__attribute__((naked)) void kws_spin(uint32_t count __attribute__((unused))) {
+    __asm__ volatile("1: subs r0, r0, #1\n"
+                     "bne 1b\n"
+                     "bx lr\n");
+}

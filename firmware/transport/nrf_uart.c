@@ -1,0 +1,46 @@
+/* UART0 of nRF52 (the register interface without DMA: six bytes of FIFO, enough for a reader that polls).
+ * KWS_UART_TX_PIN, KWS_UART_RX_PIN (32 * port + pin) and KWS_UART_BAUD (9600 to 1000000): board.toml. */
+#include <stdint.h>
+
+#include "kws_transport.h"
+
+#define UART0 0x40002000u
+#define REG(offset) (*(volatile uint32_t *)(UART0 + (offset)))
+#define STARTRX REG(0x000)
+#define STARTTX REG(0x008)
+#define RXDRDY REG(0x108)
+#define TXDRDY REG(0x11c)
+#define ENABLE REG(0x500)
+#define PSELTXD REG(0x50c)
+#define PSELRXD REG(0x514)
+#define RXD REG(0x518)
+#define TXD REG(0x51c)
+#define BAUDRATE REG(0x524)
+
+enum { UART_ENABLED = 4 };
+
+void kws_transport_init(void) {
+    PSELTXD = KWS_UART_TX_PIN;
+    PSELRXD = KWS_UART_RX_PIN;
+    /* baud * 2^32 / 16 MHz, rounded to the 12 bits below the top that the divider has: the datasheet's table */
+    BAUDRATE = (uint32_t)((((uint64_t)KWS_UART_BAUD << 32) / 16000000u + 0x800u) & 0xfffff000u);
+    ENABLE = UART_ENABLED;
+    STARTRX = 1;
+    STARTTX = 1;
+}
+
+void kws_read(void *bytes, size_t count) {
+    for (uint8_t *at = bytes, *end = at + count; at < end; at++) {
+        while (!RXDRDY) {}
+        RXDRDY = 0;
+        *at = (uint8_t)RXD;
+    }
+}
+
+void kws_write(const void *bytes, size_t count) {
+    for (const uint8_t *at = bytes, *end = at + count; at < end; at++) {
+        TXDRDY = 0;
+        TXD = *at;
+        while (!TXDRDY) {}
+    }
+}
