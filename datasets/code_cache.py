@@ -102,7 +102,7 @@ def _codes_of_file(path: Path) -> tuple[np.ndarray, str]:
 
 def _read_pack(path: Path) -> _Pack:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             names, digests, reasons = (file[key].tolist() for key in ("names", "digests", "reasons"))
             stamps, codes = map(tuple, file["stamps"].tolist()), file["codes"]
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, ZlibError):

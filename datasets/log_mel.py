@@ -38,7 +38,7 @@ def read_images(path: Path) -> Material:
 
 def _read_fields(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             fields = {name: file[name] for name in FIELDS}
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, ZlibError) as error:
         raise UserError(f"{path}: damaged, or not as unpack.py writes it ({' '.join(str(error).split())})") from error

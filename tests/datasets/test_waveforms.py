@@ -1,0 +1,98 @@
+"""Clips to run a finished net on."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from datasets import features
+from datasets.console import UserError
+from datasets.load import load
+from datasets.wav import read_waveform, write_wav
+from datasets.waveforms import emulation_clips, labelled_clips
+
+LABELS = ("_silence_", "_unknown_", "yes", "no")
+
+
+@pytest.fixture
+def clips(tmp_path, make_words):
+    """The layout of the official test archive."""
+    root = tmp_path / "clips"
+    make_words(root, {"_silence_": 3, "_unknown_": 3, "yes": 6, "no": 2, "bed": 1})
+    (root / "_background_noise_").mkdir()
+    write_wav(root / "_background_noise_" / "hum.wav", np.ones(16000, np.int16))
+    return root
+
+
+def test_a_folder_of_labels(clips):
+    found = labelled_clips(clips, LABELS)
+    counts = Counter(path.parent.name for path, _ in found)
+    assert counts == {"_silence_": 3, "_unknown_": 3, "yes": 6, "no": 2, "bed": 1}
+    assert {path.parent.name: index for path, index in found} == {
+        "_silence_": 0, "_unknown_": 1, "yes": 2, "no": 3, "bed": 1}
+
+
+def test_labels_in_another_order_and_without_unknown(clips):
+    found = {path.parent.name: index for path, index in labelled_clips(clips, ("no", "yes"))}
+    assert found == {"no": 0, "yes": 1, "bed": -1}
+
+
+def test_no_clips(tmp_path):
+    with pytest.raises(UserError, match="nowhere: no such folder; allowed: one sub-folder of WAVs a label"):
+        labelled_clips(tmp_path / "nowhere", LABELS)
+    with pytest.raises(UserError, match="no clips in it"):
+        labelled_clips(tmp_path, LABELS)
+
+
+def test_a_limit_takes_of_every_label_in_turn_and_always_the_same(clips):
+    waves, labels, names = emulation_clips(None, clips, LABELS, 9)
+    assert Counter(labels.tolist()) == {0: 3, 1: 2, 2: 2, 3: 2}
+    assert (waves.shape, waves.dtype) == ((9, 16000), np.int16)
+    for wave, name in zip(waves, names, strict=True):
+        np.testing.assert_array_equal(wave, read_waveform(clips / name))
+    assert emulation_clips(None, clips, LABELS, 9)[2] == names
+    assert len(emulation_clips(None, clips, LABELS)[2]) == 15
+
+
+def test_a_bad_clip_is_skipped(clips, capsys):
+    bad = clips / "yes" / "00000000_nohash_0.wav"
+    bad.write_bytes(b"")
+    _, labels, names = emulation_clips(None, clips, LABELS)
+    assert len(names) == len(labels) == 14
+    assert f"skipped 1 of 15 clips, the first: {bad}: is empty" in capsys.readouterr().err
+
+
+def test_only_bad_clips(tmp_path):
+    (tmp_path / "yes").mkdir()
+    (tmp_path / "yes" / "a.wav").write_bytes(b"")
+    with pytest.raises(UserError, match=r"none of the 1 clips can be read; the first: .*a.wav: is empty"):
+        emulation_clips(None, tmp_path, LABELS)
+
+
+def test_validation_clips_have_the_codes_that_accuracy_is_computed_on(official):
+    waves, labels, names = emulation_clips(official, None, LABELS)
+    validation = load(official, ("yes", "no")).validation
+    expected = {name: (codes, label) for name, codes, label in
+                zip(validation.names, validation.codes, validation.labels, strict=True)}
+    assert set(names) == set(expected)
+    for wave, label, name in zip(waves, labels, names, strict=True):
+        np.testing.assert_array_equal(features.log_mel_codes(wave, 160), expected[name][0])
+        assert label == expected[name][1]
+
+
+def test_a_net_whose_words_are_not_in_the_data(official):
+    _, labels, names = emulation_clips(official, None, ("class_0", "class_1"), 8)
+    assert set(labels.tolist()) == {-1}
+    assert len(names) == 8
+    _, labels, names = emulation_clips(official, None, ("marvin", "_unknown_", "yes"))
+    assert {name.split("/")[0]: int(label) for name, label in zip(names, labels, strict=True)} == {
+        "yes": 2, "bed": 1, "no": 1}
+
+
+def test_images_without_waveforms(tmp_path):
+    fields = {"word": ["yes"] * 40 + ["_background_noise_"] * 40, "speaker": [str(k) for k in range(80)],
+              "clip": [f"{k}.jpg" for k in range(80)],
+              "split": ["training"] * 30 + ["validation"] * 10 + ["noise"] * 40}
+    np.savez(tmp_path / "log_mel.npz", x=np.zeros((80, 98, 40), np.uint8), **fields)
+    with pytest.raises(UserError, match="holds images of clips, no waveforms; allowed: .* or CLIPS=DIR"):
+        emulation_clips(tmp_path, None, LABELS)
