@@ -1,0 +1,48 @@
+"""The independent witnesses: TFLite Micro itself, and ONNX Runtime on the model that export.onnx_writer writes."""
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from datasets.console import progress
+
+BATCH = 256
+ARENA_BYTES = 4 << 20
+
+
+def tflm_scores(tflite: bytes, inputs: np.ndarray) -> np.ndarray:
+    """int8 [n, outputs] by TFLite Micro (PyPI tflite-micro); inputs int8 [n, ...], the model's input shape behind n."""
+    from tflite_micro import runtime
+
+    interpreter = runtime.Interpreter.from_bytes(bytes(tflite), arena_size=ARENA_BYTES)
+    shape = tuple(interpreter.get_input_details(0)["shape"])
+    scores = []
+    for clip in progress(np.asarray(inputs, np.int8), "TFLite Micro", unit="clip"):
+        interpreter.set_input(clip.reshape(shape), 0)
+        interpreter.invoke()
+        scores.append(interpreter.get_output(0).ravel())
+    return np.array(scores, np.int8)
+
+
+def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """A CPU session; silent but for errors."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def onnx_scores(model: onnx.ModelProto, inputs: np.ndarray) -> np.ndarray:
+    """[n, outputs] of a model written by export.onnx_writer; inputs [n, ...] in its input's type and size."""
+    run = session(model)
+    shape = run.get_inputs()[0].shape[1:]
+    batches = progress(_batches(inputs), "ONNX Runtime", total=-(-len(inputs) // BATCH), unit="batch")
+    scores = [run.run(None, {"input": batch.reshape(-1, *shape)})[0] for batch in batches]
+    return np.concatenate(scores).reshape(len(inputs), -1)
+
+
+def _batches(inputs: np.ndarray) -> Iterator[np.ndarray]:
+    return (inputs[start:start + BATCH] for start in range(0, len(inputs), BATCH))
