@@ -23,7 +23,7 @@ DATA_FOLDER = Path(__file__).resolve().parent.parent / "data"
 ANSWER_S = 10  # name look-up, connection and the first line of the answer together
 STALL_S = 30
 ATTEMPTS = 5
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 14  # of a block that is cut nothing is kept
 
 
 @dataclass(frozen=True)
