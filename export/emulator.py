@@ -125,9 +125,12 @@ class Session:
         samples = np.ascontiguousarray(waveform, "<i2").reshape(CLIP_SAMPLES)
         answer = self.request("CLIP", samples.tobytes())
         codes, inputs, scores, facts = _split(answer, N_FRAMES * N_MELS, hello.rows * hello.columns, hello.outputs)
-        return ClipResult(np.frombuffer(codes, np.uint8).reshape(N_FRAMES, N_MELS),
-                          np.frombuffer(inputs, np.int8).reshape(hello.rows, hello.columns),
-                          np.frombuffer(scores, np.int8), *struct.unpack("<3I", facts))
+        result = ClipResult(np.frombuffer(codes, np.uint8).reshape(N_FRAMES, N_MELS),
+                            np.frombuffer(inputs, np.int8).reshape(hello.rows, hello.columns),
+                            np.frombuffer(scores, np.int8), *struct.unpack("<3I", facts))
+        if result.stack_used >= hello.stack_bytes:
+            self.fail(f"used its whole stack of {hello.stack_bytes} bytes; STACK_BYTES of export/image.py is too small")
+        return result
 
     def scores(self, inputs: np.ndarray, hello: Hello) -> tuple[np.ndarray, int]:
         """Scores int8 [outputs] of one network input, int8 [rows, columns], and the ticks they took."""
@@ -180,7 +183,7 @@ class Session:
     def fail(self, what: str) -> None:
         """Raise the error of an image that went wrong, with QEMU's last words."""
         self.said.seek(0)
-        words = [line.strip() for line in self.said.read().splitlines() if line.strip()]
+        words = [line.strip() for line in self.said.read().splitlines() if line.strip() and "has no peer" not in line]
         raise UserError(f"{self.elf} on {self.emulator.machine}: the image {what}"
                         + (f"; QEMU said: {words[-1]}" if words else ""))
 

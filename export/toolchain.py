@@ -51,7 +51,10 @@ def run_tool(command: list, what: str, timeout_s: float = 300.0) -> str:
 
 
 def first_error(output: str) -> str:
-    """The first line of a compiler's or linker's output that states an error; else its first line."""
+    """The line of a compiler's or linker's output that says most: an overflow, else the first error, else the first."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line for line in lines if re.search(r"error|undefined reference|overflowed|will not fit", line)]
-    return (errors or lines or [""])[0]
+    for pattern in (r"overflowed by \d+ bytes", r"\berror:|undefined reference"):
+        found = [line for line in lines if re.search(pattern, line)]
+        if found:
+            return found[0]
+    return lines[0] if lines else ""

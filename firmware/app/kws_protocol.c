@@ -10,7 +10,7 @@
 #include "network.h"
 
 _Static_assert(NETWORK_INPUT_BYTES == KWS_N_FRAMES * KWS_MFCC_COEFFICIENTS,
-               "the network's input is not 49 frames of the MFCC table's coefficients");
+               "the input of the network is not KWS_N_FRAMES rows of the coefficients in kws_mfcc_table.h");
 
 static uint8_t arena[NETWORK_ARENA_BYTES] __attribute__((aligned(NETWORK_ARENA_ALIGN), section(".bss.kws_arena")));
 static kws_features stream;

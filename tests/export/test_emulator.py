@@ -1,0 +1,173 @@
+"""The image in the emulator: the same bits as the host's C, instructions counted, and no image can hang the host."""
+
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets.console import UserError
+from datasets.features import CLIP_SAMPLES, N_FRAMES
+from export.boards import board_names, load_board
+from export.emulator import Session, protocol
+from export.host_features import host_codes
+from export.image import build_image
+from export.toolchain import have, install_line
+from tests.export import standin
+
+TOOLS = ("gcc", "arm-none-eabi-gcc", "arm-none-eabi-objcopy", "qemu-system-arm")
+MISSING = [install_line(tool) for tool in TOOLS if not have(tool)]
+pytestmark = [pytest.mark.emulator, pytest.mark.skipif(bool(MISSING), reason="; ".join(MISSING))]
+
+EMULATED = [name for name in board_names() if load_board(name).emulator]
+MAX_INSTRUCTIONS_PER_FRAME = 40_000  # features and MFCC; the most that issue 2 allows is 60,000
+
+
+def image_of(folder: Path, board: str = "mps2-an386", **network) -> Path:
+    """The stand-in network's image."""
+    return build_image(standin.write_network(folder / "network", **network), load_board(board), folder / board,
+                       standin.QUANTIZER).elf
+
+
+def session(elf: Path, board: str = "mps2-an386", quiet_s: float = 20.0) -> Session:
+    return Session(elf, load_board(board).emulator, quiet_s)
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    return image_of(tmp_path_factory.mktemp("image"))
+
+
+def clips() -> np.ndarray:
+    """int16 [6, 16000]: silence, full scale, noise of several levels, a tone."""
+    rng = np.random.default_rng(5)
+    noise = [rng.integers(-a, a + 1, CLIP_SAMPLES) for a in (1, 200, 32767)]
+    tone = np.rint(9000 * np.sin(np.arange(CLIP_SAMPLES) * 0.3))
+    return np.array([np.zeros(CLIP_SAMPLES), np.full(CLIP_SAMPLES, -32768), *noise, tone]).astype(np.int16)
+
+
+@pytest.mark.parametrize("name", EMULATED)
+def test_every_core_computes_the_hosts_bits(name, tmp_path):
+    elf, waveforms = image_of(tmp_path, name), clips()
+    if load_board(name).emulator.channel == "serial":
+        waveforms = waveforms[2:4]  # a byte at a time
+    with session(elf, name) as board:
+        hello = board.hello()
+        results = [board.clip(waveform, hello) for waveform in waveforms]
+    np.testing.assert_array_equal([result.codes for result in results], host_codes(waveforms))
+    for result in results:
+        np.testing.assert_array_equal(result.inputs, standin.QUANTIZER(result.codes))
+        np.testing.assert_array_equal(result.scores, standin.scores(result.inputs))
+        per_frame = result.feature_ticks * load_board(name).emulator.instructions_per_tick / N_FRAMES
+        assert 5_000 < per_frame <= MAX_INSTRUCTIONS_PER_FRAME
+        assert 200 < result.stack_used < hello.stack_bytes
+
+
+@pytest.mark.parametrize("name", EMULATED)
+def test_a_tick_is_worth_what_the_board_file_says(name, tmp_path):
+    with session(image_of(tmp_path, name), name) as board:
+        ticks = board.spin(1_000_000)
+    worth = load_board(name).emulator.instructions_per_tick
+    assert ticks == pytest.approx(2_000_000 / worth, rel=5e-4, abs=2 + 40 / worth)
+
+
+def test_ticks_go_on_where_the_counter_wraps(tmp_path):
+    """24 bits last 100 M instructions on netduinoplus2."""
+    with session(image_of(tmp_path, "netduinoplus2"), "netduinoplus2", 60.0) as board:
+        assert board.spin(140_000_000) * 5.95 == pytest.approx(280_000_000, rel=2e-3)
+
+
+def test_hello_is_the_image(tmp_path):
+    image = build_image(standin.write_network(tmp_path / "n"), load_board("mps2-an386"), tmp_path / "out",
+                        standin.QUANTIZER)
+    with session(image.elf) as board:
+        hello = board.hello()
+    assert hello.identity == image.identity
+    assert (hello.rows, hello.columns, hello.outputs) == (49, 10, 12)
+    assert (hello.arena_bytes, hello.stack_bytes) == (image.arena_bytes, image.stack_bytes)
+
+
+def test_inputs_are_scored_without_features(image):
+    inputs = np.random.default_rng(2).integers(-128, 128, (3, 49, 10)).astype(np.int8)
+    with session(image) as board:
+        hello = board.hello()
+        for each in inputs:
+            scores, ticks = board.scores(each, hello)
+            np.testing.assert_array_equal(scores, standin.scores(each))
+            assert ticks > 0
+
+
+def test_what_the_image_refuses_it_goes_on_after(image):
+    with session(image) as board:
+        with pytest.raises(UserError, match="refused: bad length"):
+            board.request("CLIP", b"short")
+        board.send(struct.pack("<BBHI", ord("K"), ord("?"), 0, 0))
+        with pytest.raises(UserError, match="refused: bad command"):
+            board.reply(board.receive(1))
+        board.send(b"noise" + struct.pack("<BBHI", ord("K"), protocol()["SPIN"], 0, 4))
+        assert board.receive(1)[0] == protocol()["READY"]
+        board.send(struct.pack("<I", 10))
+        assert board.receive(1)[0] == protocol()["READY"]
+        board.send(struct.pack("<I", 0xBAD))
+        with pytest.raises(UserError, match="refused: bad crc"):
+            board.reply(board.receive(1))
+        assert board.hello().rows == 49
+
+
+def test_the_stacks_high_water_mark_rises_with_what_is_used(image, tmp_path):
+    deep = image_of(tmp_path, extra="volatile uint8_t deep[2000]; for (int i = 0; i < 2000; i++) deep[i] = 1; sums[0] = deep[9];")
+    used = []
+    for elf in (image, deep):
+        with session(elf) as board:
+            used.append(board.clip(clips()[2], board.hello()).stack_used)
+    assert 1500 <= used[1] - used[0] <= 2100
+
+
+OVERFLOW = "volatile uint8_t deep[6000]; for (int i = 5999; i >= 0; i--) deep[i] = 1; sums[0] = deep[9];"
+
+
+def test_a_stack_that_leaves_its_memory_faults(tmp_path):
+    """mps2-an386 has memory below its RAM, these boards do not."""
+    with session(image_of(tmp_path, "mps2-an505", extra=OVERFLOW), "mps2-an505") as board:
+        hello = board.hello()
+        with pytest.raises(UserError, match="faulted: exception"):
+            board.clip(clips()[0], hello)
+
+
+@pytest.mark.parametrize(("extra", "message"), [
+    ("*(volatile int *)0xf0000000u = 1;", "faulted: exception [35] at pc 0x0000"),
+    (OVERFLOW, "used its whole stack of 4096 bytes"),
+    ("return 3;", "refused: network failed"),
+    ("for (;;) {}", "said nothing for 1 s"),
+])
+def test_an_image_that_goes_wrong_is_a_one_line_error(extra, message, tmp_path):
+    elf = image_of(tmp_path, extra=extra)
+    with session(elf, quiet_s=1.0) as board:
+        hello = board.hello()
+        with pytest.raises(UserError, match=message) as caught:
+            board.clip(clips()[0], hello)
+    assert str(elf) in str(caught.value)
+
+
+def test_what_is_no_image_ends_with_qemus_last_words(tmp_path):
+    with pytest.raises(UserError, match="ended .*QEMU said: .*nowhere.elf"), session(tmp_path / "nowhere.elf"):
+        pass
+
+
+def test_an_image_that_dies_halfway_is_noticed(image):
+    with session(image) as board:
+        hello = board.hello()
+        board.qemu.kill()
+        with pytest.raises(UserError, match=r"ended \(QEMU's status -9\)"):
+            board.clip(clips()[0], hello)
+
+
+def test_qemu_ends_with_its_session(image):
+    with session(image) as board:
+        board.hello()
+        folder = Path(board.folder.name)
+    assert board.qemu.poll() is not None
+    assert not folder.exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(board.qemu.pid, 0)
