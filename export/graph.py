@@ -5,6 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
+from export.shape import LayerShape
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -101,3 +103,23 @@ def bias_of(graph: Graph, op: Op) -> np.ndarray:
     if len(tensors) > 2 and tensors[2] is not None:
         return tensors[2].data.astype(np.int32).ravel()
     return np.zeros(graph.result(op).shape[-1], np.int32)
+
+
+_SHAPE_OPS = {"CONV_2D": "conv", "DEPTHWISE_CONV_2D": "depthwise", "FULLY_CONNECTED": "dense",
+              "AVERAGE_POOL_2D": "average_pool", "SOFTMAX": "softmax"}
+
+
+def layer_shapes(graph: Graph) -> tuple[LayerShape, ...]:
+    """What export.cost prices: the ops that compute, in order; a plane of a flat tensor is 1 x 1."""
+    return tuple(_layer_shape(graph, i, op) for i, op in enumerate(graph.ops) if op.kind in _SHAPE_OPS)
+
+
+def _layer_shape(graph: Graph, index: int, op: Op) -> LayerShape:
+    x, result = graph.operands(op)[0], graph.result(op)
+    inputs = (1, 1, x.elements) if op.kind == "FULLY_CONNECTED" else _plane(x)
+    kernel, stride = (op.window.kernel, op.window.stride) if op.window else ((1, 1), (1, 1))
+    return LayerShape(f"{index}:{op.kind}", _SHAPE_OPS[op.kind], inputs, _plane(result), kernel, stride)
+
+
+def _plane(tensor: Tensor) -> tuple[int, int, int]:
+    return (1, 1, *tensor.shape[1:])[-3:]
