@@ -116,7 +116,8 @@ def test_what_the_image_refuses_it_goes_on_after(image):
 
 
 def test_the_stacks_high_water_mark_rises_with_what_is_used(image, tmp_path):
-    deep = image_of(tmp_path, extra="volatile uint8_t deep[2000]; for (int i = 0; i < 2000; i++) deep[i] = 1; sums[0] = deep[9];")
+    extra = "volatile uint8_t deep[2000]; for (int i = 0; i < 2000; i++) deep[i] = 1; sums[0] = deep[9];"
+    deep = image_of(tmp_path, extra=extra)
     used = []
     for elf in (image, deep):
         with session(elf) as board:
