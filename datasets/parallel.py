@@ -6,10 +6,11 @@ import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
 
-from datasets.console import progress
+from datasets.console import UserError, progress
 
 
 def parallel_map(function: Callable, items: Sequence, what: str, unit: str = "it",
@@ -27,6 +28,9 @@ def parallel_map(function: Callable, items: Sequence, what: str, unit: str = "it
         try:
             futures = [pool.submit(function, item) for item in items]
             yield from (future.result() for future in progress(futures, what, unit=unit))
+        except BrokenProcessPool as error:
+            raise UserError(f"{what}: a process was killed, perhaps for want of memory; nothing is lost, "
+                            "the same command goes on from there") from error
         finally:
             pool.shutdown(cancel_futures=True)
 

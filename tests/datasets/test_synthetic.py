@@ -33,6 +33,15 @@ def test_same_arguments_same_bytes(made):
     assert content(again) == content(made)
 
 
+def test_a_words_clips_do_not_depend_on_the_words_beside_it():
+    """espeak-ng's output does depend on what it said before."""
+    first, second = (content(synthetic_folder((word, "moin"), others=others, n_speakers=4))
+                     for word, others in (("yes", ("stop",)), ("go", ("stop", "left", "right"))))
+    words = ("moin/", "stop/")
+    assert {name: hash for name, hash in first.items() if name.startswith(words)} == {
+        name: hash for name, hash in second.items() if name.startswith(words)}
+
+
 def test_a_folder_that_is_there_is_not_made_again(made, monkeypatch):
     monkeypatch.setenv("KWS_GROW_CACHE", str(made.parent))
     monkeypatch.setattr(synthetic, "_make", lambda *_: pytest.fail("made again"))

@@ -9,7 +9,7 @@ from datasets import features
 from datasets.console import UserError
 from datasets.load import load
 from datasets.wav import read_waveform, write_wav
-from datasets.waveforms import emulation_clips, labelled_clips
+from datasets.waveforms import emulation_clips, labelled_clips, spread
 
 LABELS = ("_silence_", "_unknown_", "yes", "no")
 
@@ -52,6 +52,13 @@ def test_a_limit_takes_of_every_label_in_turn_and_always_the_same(clips):
         np.testing.assert_array_equal(wave, read_waveform(clips / name))
     assert emulation_clips(None, clips, LABELS, 9)[2] == names
     assert len(emulation_clips(None, clips, LABELS)[2]) == 15
+
+
+def test_the_choice_depends_neither_on_the_order_nor_on_the_place(clips):
+    pairs = [(str(path), index) for path, index in labelled_clips(clips, LABELS)]
+    assert spread(pairs[::-1], 7) == spread(pairs, 7)
+    moved = [(path.replace(str(clips), "/elsewhere"), index) for path, index in pairs]
+    assert [path[-20:] for path, _ in spread(moved, 7)] == [path[-20:] for path, _ in spread(pairs, 7)]
 
 
 def test_a_bad_clip_is_skipped(clips, capsys):
