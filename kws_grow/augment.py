@@ -34,12 +34,15 @@ def generator_for(seed: int, *what: str | int, device: str | torch.device = "cpu
 
 
 class CodeSource:
-    """The training split on the device. An epoch: every keyword clip once, a tenth as many unknown, and silent."""
+    """The training split on the device. One pass: every keyword clip once; unknown and silence as many as a keyword.
 
-    def __init__(self, dataset: Dataset, device: str | torch.device, augmentation: Augmentation | None = None):
-        self.augmentation = augmentation or Augmentation()
+    An epoch is one pass, or as many as make `at_least` clips.
+    """
+
+    def __init__(self, dataset: Dataset, device: str | torch.device, augmentation: Augmentation, at_least: int = 0):
+        self.augmentation, self.at_least = augmentation, at_least
         self.device = torch.device(device)
-        pad = self.augmentation.shift_fine_frames + 1
+        pad = self.augmentation.shift_fine_frames
         codes = torch.from_numpy(dataset.train.codes).to(self.device)
         self.codes = torch.nn.functional.pad(codes, (0, 0, pad, pad))  # uint8 [n, pad + 98 + pad, 40]
         self.labels = torch.from_numpy(dataset.train.labels).to(self.device)
@@ -53,10 +56,21 @@ class CodeSource:
 
     def __len__(self) -> int:
         """Clips an epoch."""
+        return self._passes * self._pass_clips
+
+    @property
+    def _pass_clips(self) -> int:
         return len(self.keyword_clips) + self.n_extra * (1 + bool(len(self.unknown_clips)))
 
+    @property
+    def _passes(self) -> int:
+        return max(1, math.ceil(self.at_least / self._pass_clips))
+
     def epoch(self, generator: torch.Generator) -> Tensor:
-        """Clip indices of one epoch in random order, int64; -1 is silence."""
+        """Clip indices of one epoch, each pass in random order, int64; -1 is silence."""
+        return torch.cat([self._pass(generator) for _ in range(self._passes)])
+
+    def _pass(self, generator: torch.Generator) -> Tensor:
         parts = [self.keyword_clips, torch.full((self.n_extra,), -1, device=self.device)]
         if len(self.unknown_clips):
             order = torch.randint(len(self.unknown_clips), (self.n_extra,), generator=generator, device=self.device)
@@ -91,7 +105,7 @@ class CodeSource:
     def _rows(self, clips: Tensor, g: torch.Generator) -> Tensor:
         """uint8 [b, 49, 40]: every second fine frame, shifted."""
         shift = self.augmentation.shift_fine_frames
-        start = torch.randint(1, 2 * shift + 2, (len(clips), 1), generator=g, device=self.device)
+        start = torch.randint(2 * shift + 1, (len(clips), 1), generator=g, device=self.device)
         frames = start + 2 * torch.arange(features.N_FRAMES, device=self.device)
         return self.codes[clips[:, None], frames]
 

@@ -10,7 +10,7 @@ from kws_grow.methods import IndexSettings
 
 @dataclass(frozen=True)
 class Schedule:
-    """Epochs and learning rates. An epoch is every keyword clip once, and at least `min_epoch_clips`.
+    """Epochs and learning rates. min_epoch_clips: see augment.CodeSource.
 
     energy_factor: a round may make the net dearer by this, in energy by export.cost.
     peak_lr: of the final one-cycle; growing_lr: constant until then, re-warmed over half an epoch after a split.

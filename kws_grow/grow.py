@@ -46,8 +46,9 @@ def main() -> None:
     folder = open_run(arguments.runs / (arguments.run or config.run_name()), config)
     if (folder / "summary.json").exists():
         return report_finished(folder)
-    task = Task(CodeSource(dataset, device, config.augmentation), plain_codes(dataset.dev, device),
-                limits.tightened(Limits(flash_bytes=board.flash_bytes, ram_bytes=board.ram_bytes)), board)
+    source = CodeSource(dataset, device, config.augmentation, config.schedule.min_epoch_clips)
+    fits = limits.tightened(Limits(flash_bytes=board.flash_bytes, ram_bytes=board.ram_bytes))
+    task = Task(source, plain_codes(dataset.dev, device), fits, board)
     growth, wall_s = grow(config, task, folder)
     return deploy(growth, config, task, dataset, folder, wall_s)
 

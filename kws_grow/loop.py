@@ -132,6 +132,7 @@ def _grow_round(growth: Growth, config: GrowConfig, task: Task) -> str:
         growth.phase, growth.stopped_by = "final", why_stopped(shape, gains, task.limits, task.board)
         return f"growth ends after {growth.rounds} rounds: {growth.stopped_by}"
     row = _split(growth, config, task, selection, found)
+    _rebuild(growth, config, task)
     growth.rounds += 1
     growth.log += ({"round": growth.rounds, **row},)
     return format_round(growth.log[-1])
@@ -182,6 +183,12 @@ def _split(growth: Growth, config: GrowConfig, task: Task, selection: Selection,
     return {"widths": net.shape.widths, "layers": layers, "predicted_gain": selection.gain, "loss_before": loss,
             "realised_change": paired_loss(net, judge, at_rest(net)) - loss, "operations": after.operations,
             "energy_uj_before": before.energy_uj, "energy_uj": after.energy_uj}
+
+
+def _rebuild(growth: Growth, config: GrowConfig, task: Task) -> None:
+    """Lay every tensor out as a resumed run would, for a kernel may round differently by memory layout."""
+    fresh = growth_of(state_of(growth), config, task)
+    growth.net, growth.optimizer = fresh.net, fresh.optimizer
 
 
 def _price_alone(shape: NetShape, path: int, added: int, board) -> dict:

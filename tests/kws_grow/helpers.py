@@ -1,0 +1,52 @@
+"""Small nets and made-up clips for the tests of kws_grow."""
+
+import numpy as np
+import torch
+
+from datasets.dataset import SILENCE, UNKNOWN, Clips, Dataset
+from export.boards import load_board
+from export.shape import NetShape
+from kws_grow.network import DsCnn
+
+
+def small_net(widths=(4, 6, 5), seed: int = 0, n_coefficients: int = 10, n_labels: int = 4) -> DsCnn:
+    """float64, with norms that are neither at their start nor alike."""
+    torch.manual_seed(seed)
+    net = DsCnn(NetShape(tuple(widths), n_coefficients, n_labels)).double()
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, std=0.3)
+            torch.nn.init.normal_(module.running_mean, std=0.3)
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+    return net
+
+
+def small_batch(net: DsCnn, n: int = 8, seed: int = 1):
+    """(MFCC float64 [n, 49, c], labels [n])."""
+    g = torch.Generator().manual_seed(seed)
+    mfcc = 64 * torch.randn(n, 49, net.n_coefficients, generator=g, dtype=torch.float64)
+    return mfcc, torch.randint(net.n_labels, (n,), generator=g)
+
+
+def made_up_clips(per_label: int, seed: int = 0, labels: tuple[int, ...] = (1, 2, 3)) -> Clips:
+    """Codes in which every label has a band of its own; learnable within an epoch or two."""
+    rng = np.random.default_rng(seed)
+    y = np.repeat(labels, per_label).astype(np.int64)
+    codes = rng.integers(60, 120, (len(y), 98, 40))
+    for code, label in zip(codes, y, strict=True):
+        code[:, 10 * label : 10 * label + 6] += 80
+    return Clips(codes.astype(np.uint8), y, tuple(f"{label}/{i}.wav" for i, label in enumerate(y)))
+
+
+def made_up_dataset() -> Dataset:
+    """Two keywords, unknown and silence."""
+    noise = (np.random.default_rng(5).integers(20, 90, (300, 40)).astype(np.uint8),)
+    rest = (0, 1, 2, 3)
+    return Dataset("made-up", (SILENCE, UNKNOWN, "one", "two"), made_up_clips(60), made_up_clips(20, 1, rest),
+                   made_up_clips(20, 2, rest), made_up_clips(0), noise, None, "0" * 64, ())
+
+
+def board():
+    """The default board."""
+    return load_board("nano33ble")

@@ -1,0 +1,123 @@
+"""The loop on made-up clips: it learns, grows within its limits, and goes on after a stop as if there had been none."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from helpers import board, made_up_dataset
+
+from datasets.console import UserError
+from export.cost import Limits, cost
+from kws_grow.augment import Augmentation, CodeSource, plain_codes
+from kws_grow.checkpoint import NAME, PREVIOUS, load_checkpoint, save_checkpoint
+from kws_grow.config import GrowConfig, Schedule
+from kws_grow.loop import Task, advance, final_net, growth_of, seed_growth, state_of
+from kws_grow.methods import METHODS, IndexSettings
+
+SCHEDULE = Schedule(seed_epochs=1, round_epochs=1, final_epochs=2, batch=32, index_batch=32, min_epoch_clips=256)
+LABELS = ("_silence_", "_unknown_", "one", "two")
+CONFIG = GrowConfig("made-up", "", LABELS, "nano33ble", "small", "energy-aware", 0, "cpu", 1,
+                    seed_widths=(8, 8, 8), schedule=SCHEDULE, index=IndexSettings(steps=4, fresh=2))
+
+
+def task_of(config: GrowConfig, operations: float = 6e5) -> Task:
+    dataset = made_up_dataset()
+    source = CodeSource(dataset, "cpu", config.augmentation, config.schedule.min_epoch_clips)
+    return Task(source, plain_codes(dataset.dev, "cpu"), Limits(operations=operations), board())
+
+
+def run(config: GrowConfig, task: Task, stop_after: int = 10**6):
+    growth = seed_growth(config, task)
+    while growth.phase != "done" and stop_after:
+        advance(growth, config, task)
+        stop_after -= 1
+    return growth
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_grows_learns_and_stays_within_its_limits(method):
+    config = replace(CONFIG, method=method)
+    task = task_of(config)
+    growth = run(config, task)
+    rounds = [row for row in growth.log if "round" in row]
+    assert growth.rounds == len(rounds) >= 1
+    assert growth.net.shape.widths != CONFIG.seed_widths
+    assert all(width % 4 == 0 for width in growth.net.shape.widths)
+    assert not task.limits.broken_by(cost(growth.net.shape, task.board))
+    assert "operations" in growth.stopped_by or growth.stopped_by == "no path gains by splitting"
+    assert [row["epoch"] for row in growth.log if "epoch" in row] == list(range(1, growth.epochs + 1))
+    assert growth.log[-1]["dev_accuracy"] > 0.6
+    for row in rounds:
+        assert sum(x["predicted_gain"] for x in row["layers"]) == pytest.approx(row["predicted_gain"])
+        assert tuple(x["after"] for x in row["layers"]) == tuple(row["widths"])
+
+
+def test_methods_choose_differently():
+    first = [run(replace(CONFIG, method=method), task_of(CONFIG), 2).log[-1] for method in METHODS]
+    assert first[0]["layers"] != first[1]["layers"]
+
+
+def test_stopped_anywhere_and_resumed_gives_the_same_bytes(tmp_path):
+    straight = run(CONFIG, task_of(CONFIG))
+    growth = seed_growth(CONFIG, task_of(CONFIG))
+    while growth.phase != "done":  # a new process, so to speak, after every step
+        task = task_of(CONFIG)
+        advance(growth, CONFIG, task)
+        save_checkpoint(tmp_path, state_of(growth))
+        growth = growth_of(load_checkpoint(tmp_path, torch.device("cpu")), CONFIG, task)
+    assert growth.log == straight.log
+    for name, value in final_net(straight).state_dict().items():
+        assert torch.equal(value, final_net(growth).state_dict()[name]), name
+
+
+def test_another_seed_gives_another_net():
+    a, b = (run(replace(CONFIG, seed=seed), task_of(CONFIG), 1).net.state_dict() for seed in (0, 1))
+    assert not torch.equal(a["classifier.weight"], b["classifier.weight"])
+
+
+def test_budget_below_the_seed_is_refused():
+    with pytest.raises(UserError, match=r"even the seed net exceeds it \(operations .* > 1000\)"):
+        seed_growth(CONFIG, task_of(CONFIG, 1000))
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"PK" + bytes(500)])
+def test_damaged_checkpoint_is_one_line_that_says_what_to_do(tmp_path, damage):
+    save_checkpoint(tmp_path, {"x": torch.ones(3)})
+    save_checkpoint(tmp_path, {"x": torch.zeros(3)})
+    path = tmp_path / NAME
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(UserError, match=PREVIOUS) as error:
+        load_checkpoint(tmp_path, torch.device("cpu"))
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value)
+    (tmp_path / PREVIOUS).replace(path)
+    assert load_checkpoint(tmp_path, torch.device("cpu"))["x"].sum() == 3
+
+
+def test_epoch_has_silence_unknown_and_enough_clips():
+    source = task_of(CONFIG).source
+    clips = source.epoch(torch.Generator().manual_seed(0))
+    assert len(clips) == len(source) >= 256
+    labels = torch.where(clips < 0, 0, source.labels[clips.clamp(min=0)]).bincount()
+    assert labels.tolist() == [120] * 4  # two passes of 60 clips a label
+
+
+def test_augmentation_at_rest_changes_nothing():
+    dataset = made_up_dataset()
+    still = Augmentation(shift_fine_frames=0, loudness_db=0.0, noise_share=0.0, time_masks=0, mel_masks=0)
+    source = CodeSource(dataset, "cpu", still)
+    codes, labels = source.augmented(torch.tensor([0, 70]), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(codes, torch.from_numpy(dataset.train.codes[[0, 70], ::2]).float(), atol=1e-3, rtol=0)
+    assert labels.tolist() == dataset.train.labels[[0, 70]].tolist()
+
+
+@pytest.mark.parametrize("field", ["shift_fine_frames", "loudness_db", "noise_share", "time_masks", "mel_masks"])
+def test_every_augmentation_acts(field):
+    dataset = made_up_dataset()
+    still = Augmentation(0, 0.0, 0.0, (0.0, 6.0), time_masks=0, mel_masks=0)
+    moved = replace(still, **{field: 1.0 if field == "noise_share" else 3})
+    clips = torch.arange(40)
+    plain, changed = (CodeSource(dataset, "cpu", a).augmented(clips, torch.Generator().manual_seed(1))[0]
+                      for a in (still, moved))
+    assert float((plain - changed).abs().mean()) > 0.1
+    assert 0 <= float(changed.min()) <= float(changed.max()) <= 255

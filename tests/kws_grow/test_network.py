@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+import torch
+from helpers import small_batch, small_net
+
+from export.shape import NetShape
+from kws_grow.deploy import activations, folded_layers, with_ranges
+from kws_grow.network import DsCnn, same_padding
+
+
+@pytest.mark.parametrize(("size", "kernel", "stride"), [(49, 10, 2), (20, 8, 4), (10, 4, 2), (25, 3, 1)])
+def test_padding_is_tflites(size, kernel, stride):
+    before, after = same_padding(size, kernel, stride)
+    assert (size + before + after - kernel) // stride + 1 == -(-size // stride)
+    assert after - before in (0, 1)
+
+
+@pytest.mark.parametrize("n_coefficients", [10, 20])
+def test_net_and_shape_agree(n_coefficients):
+    shape = NetShape((8, 12, 4), n_coefficients, 5)
+    net = DsCnn(shape)
+    assert net.shape == shape
+    assert net(torch.zeros(2, 49, n_coefficients)).shape == (2, 5)
+    convolutions = sum(p.numel() for p in net.parameters() if p.ndim > 1)
+    assert convolutions == sum(layer.weight_bytes for layer in shape.layers())
+
+
+def test_folding_keeps_the_function():
+    net = small_net().eval()
+    mfcc, _ = small_batch(net)
+    folded = activations(folded_layers(net), mfcc.float())[-1]
+    torch.testing.assert_close(folded.double(), net(mfcc).detach(), atol=1e-4, rtol=1e-4)
+
+
+def test_ranges_hold_the_asked_share():
+    net = small_net().eval().float()
+    codes = torch.randint(256, (50, 49, 40), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    wide = with_ranges(net, codes, ("a",) * 4, "made-up", 100.0)
+    tight = with_ranges(net, codes, ("a",) * 4, "made-up", 99.0)
+    assert wide.input_shape == (49, 10)
+    ends = [(a.output_range, b.output_range) for a, b in zip(wide.layers[:-3], tight.layers[:-3], strict=True)]
+    assert all(a[0] == b[0] == 0.0 and 0 < b[1] <= a[1] for a, b in ends)
+    assert sum(b[1] < a[1] for a, b in ends) >= 3
+    pool = [layer.op for layer in wide.layers].index("average_pool")
+    assert wide.layers[pool].output_range == wide.layers[pool - 1].output_range
+    for layer in wide.layers:
+        if layer.weight is not None and layer.op != "depthwise":
+            largest = np.abs(layer.weight).reshape(len(layer.weight), -1).max(1)
+            np.testing.assert_array_equal(largest, layer.weight_limit)
