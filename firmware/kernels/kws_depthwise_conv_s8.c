@@ -1,3 +1,4 @@
+#include "kws_dot_s8.h"
 #include "kws_nn_functions.h"
 #include "kws_window.h"
 
@@ -11,11 +12,10 @@ typedef struct {
     int32_t channels; /* of the output */
 } depthwise_job;
 
-/* The window of one output position: its first tap inside the plane, in input and filter, and how many there are. */
+/* The window of one output position: its first tap inside the plane, in plane and filter, and where the others are. */
 typedef struct {
-    const int8_t *values, *weights;
-    int32_t rows, columns;
-    int32_t value_row, value_column, weight_row; /* bytes from one row, one column to the next */
+    const int8_t *x, *weights;
+    kws_taps taps;
 } depthwise_window;
 
 static depthwise_window window_of(const depthwise_job *job, const int8_t *batch, kws_span rows, kws_span columns) {
@@ -23,42 +23,38 @@ static depthwise_window window_of(const depthwise_job *job, const int8_t *batch,
     const kws_nn_tile dilation = job->params->dilation;
     const int32_t y = rows.origin + rows.first * dilation.h, x = columns.origin + columns.first * dilation.w;
     depthwise_window window;
-    window.values = batch + (y * width + x) * in_c;
+    window.x = batch + (y * width + x) * in_c;
     window.weights = job->filter_data + (rows.first * job->filter->w + columns.first) * job->channels;
-    window.rows = rows.end - rows.first;
-    window.columns = columns.end - columns.first;
-    window.value_row = dilation.h * width * in_c;
-    window.value_column = dilation.w * in_c;
-    window.weight_row = job->filter->w * job->channels;
+    window.taps.rows = rows.end - rows.first;
+    window.taps.columns = columns.end - columns.first;
+    window.taps.x_row = dilation.h * width * in_c;
+    window.taps.x_column = dilation.w * in_c;
+    window.taps.weight_row = job->filter->w * job->channels;
+    window.taps.weight_column = job->channels;
     return window;
 }
 
-static inline int32_t channel_sum(const depthwise_job *job, const depthwise_window *window, int32_t in_channel,
-                                  int32_t channel) {
-    const int32_t offset = job->params->input_offset;
-    const int8_t *value_row = window->values + in_channel, *weight_row = window->weights + channel;
-    int32_t sum = job->bias ? job->bias[channel] : 0;
-    for (int32_t row = 0; row < window->rows; row++) {
-        const int8_t *value = value_row, *weight = weight_row;
-        for (int32_t column = 0; column < window->columns; column++) {
-            sum += (*value + offset) * *weight;
-            value += window->value_column;
-            weight += job->channels;
-        }
-        value_row += window->value_row;
-        weight_row += window->weight_row;
+static void requantize(const depthwise_job *job, const int32_t *sums, int32_t channel, int32_t count, int8_t *output) {
+    for (int32_t k = 0; k < count; k++) {
+        const int32_t bias = job->bias ? job->bias[channel + k] : 0;
+        const int32_t value =
+            kws_requantize(sums[k] + bias, job->quant->multiplier[channel + k], job->quant->shift[channel + k]);
+        output[channel + k] = kws_clamp(value + job->params->output_offset, &job->params->activation);
     }
-    return sum;
 }
 
 static void convolve_position(const depthwise_job *job, const depthwise_window *window, int8_t *output) {
-    const int32_t ch_mult = job->params->ch_mult;
-    for (int32_t in_channel = 0, channel = 0; in_channel < job->input->c; in_channel++) {
-        for (int32_t copy = 0; copy < ch_mult; copy++, channel++) {
-            const int32_t sum = channel_sum(job, window, in_channel, channel);
-            const int32_t value = kws_requantize(sum, job->quant->multiplier[channel], job->quant->shift[channel]);
-            output[channel] = kws_clamp(value + job->params->output_offset, &job->params->activation);
-        }
+    const int32_t ch_mult = job->params->ch_mult, offset = job->params->input_offset;
+    int32_t channel = 0;
+    for (; ch_mult == 1 && channel + 4 <= job->channels; channel += 4) {
+        int32_t sums[4] = {0};
+        kws_taps4_s8(&window->taps, window->x + channel, window->weights + channel, offset, sums);
+        requantize(job, sums, channel, 4, output);
+    }
+    for (; channel < job->channels; channel++) {
+        const int8_t *x = window->x + (ch_mult == 1 ? channel : channel / ch_mult);
+        const int32_t sum = kws_taps_s8(&window->taps, x, window->weights + channel, offset);
+        requantize(job, &sum, channel, 1, output);
     }
 }
 
