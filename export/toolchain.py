@@ -11,6 +11,7 @@ from datasets.console import UserError
 # tool: packages of apt, dnf and brew
 INSTALL = {
     "gcc": ("gcc libc6-dev", "gcc", "gcc"),
+    "clang": ("clang", "clang", "llvm"),
     "arm-none-eabi-gcc": ("gcc-arm-none-eabi libnewlib-arm-none-eabi",
                           "arm-none-eabi-gcc-cs arm-none-eabi-newlib", "--cask gcc-arm-embedded"),
     "arm-none-eabi-objcopy": ("binutils-arm-none-eabi", "arm-none-eabi-binutils-cs", "--cask gcc-arm-embedded"),

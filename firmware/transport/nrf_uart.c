@@ -17,9 +17,16 @@
 #define TXD REG(0x51c)
 #define BAUDRATE REG(0x524)
 
-enum { UART_ENABLED = 4 };
+#define PORT(pin) (0x50000000u + 0x300u * ((pin) / 32u))
+#define OUTSET(pin) (*(volatile uint32_t *)(PORT(pin) + 0x508u))
+#define PIN_CNF(pin) (*(volatile uint32_t *)(PORT(pin) + 0x700u + 4u * ((pin) % 32u)))
+
+enum { UART_ENABLED = 4, PIN_OUTPUT = 3, PIN_INPUT_PULLED_UP = 12 };
 
 void kws_transport_init(void) {
+    OUTSET(KWS_UART_TX_PIN) = 1u << KWS_UART_TX_PIN % 32u;
+    PIN_CNF(KWS_UART_TX_PIN) = PIN_OUTPUT;
+    PIN_CNF(KWS_UART_RX_PIN) = PIN_INPUT_PULLED_UP;
     PSELTXD = KWS_UART_TX_PIN;
     PSELRXD = KWS_UART_RX_PIN;
     /* baud * 2^32 / 16 MHz, rounded to the 12 bits below the top that the divider has: the datasheet's table */
