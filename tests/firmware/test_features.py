@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.features import CLIP_SAMPLES, HOP_LENGTH, MfccQuantizer, log_mel_codes, mel_energy, mel_filters, real_codes
+from datasets.features import (
+    CLIP_SAMPLES,
+    HOP_LENGTH,
+    MfccQuantizer,
+    log_mel_codes,
+    mel_energy,
+    mel_filters,
+    real_codes,
+)
 from export import feature_tables
 from export.host_features import compile_features, host_codes, host_mfcc
 from export.toolchain import have, install_line
