@@ -13,6 +13,7 @@ import numpy as np
 INT8_MIN, INT8_MAX = -128, 127
 EXP_INTEGER_BITS = 5   # of softmax's scaled differences: Q5.26
 SUM_INTEGER_BITS = 12  # of softmax's sum of exponentials: Q12.19
+MAX_SCORES = 256       # of a softmax: beyond, TFLite Micro's last shift would exceed 31 bits
 
 
 def quantize_multiplier(real: float) -> tuple[int, int]:

@@ -1,9 +1,11 @@
 """The generated C and our kernels on this machine: a shared library by the host's C compiler, called by ctypes."""
 
+import atexit
 import ctypes
 import shutil
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,10 @@ import numpy as np
 from datasets.console import UserError
 from export.c_writer import write_c
 from export.graph import Graph
+from export.toolchain import install_line
 
 KERNELS = Path(__file__).resolve().parent.parent / "firmware" / "kernels"
+COMPILERS = ("cc", "gcc", "clang")
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-pedantic", "-Werror")
 
 
@@ -24,18 +28,30 @@ def host_scores(graph: Graph, inputs: np.ndarray) -> np.ndarray:
         return run_library(library, graph, plan.arena_bytes, inputs)
 
 
-def compile_library(network_dir: Path, out: Path, compiler: str | None = None) -> Path:
-    """Network and portable kernels of network_dir as a shared library. UserError where there is no C compiler."""
-    compiler = compiler or next(filter(shutil.which, ("cc", "gcc", "clang")), None)
+def compile_library(network_dir: Path, out: Path) -> Path:
+    """The networks of network_dir and our kernels as a shared library. UserError where there is no C compiler."""
+    _compile([*network_dir.glob("*.c"), *_kernel_objects()], ["-shared", f"-I{network_dir}", "-o", out])
+    return out
+
+
+@cache
+def _kernel_objects() -> tuple[Path, ...]:
+    """The kernels, compiled once a process."""
+    folder = Path(tempfile.mkdtemp(prefix="kws-kernels-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for source in KERNELS.glob("*.c"):
+        _compile([source], ["-c", "-o", folder / f"{source.stem}.o"])
+    return tuple(sorted(folder.glob("*.o")))
+
+
+def _compile(sources: list[Path], options: list) -> None:
+    compiler = next(filter(shutil.which, COMPILERS), None)
     if compiler is None:
-        raise UserError("no C compiler (cc, gcc or clang) on PATH; on Debian: apt-get install gcc")
-    sources = [*sorted(map(str, KERNELS.glob("*.c"))), *sorted(map(str, network_dir.glob("*.c")))]
-    command = [compiler, *WARNINGS, "-O2", "-shared", "-fPIC", f"-I{KERNELS}", f"-I{network_dir}", *sources,
-               "-o", str(out)]
-    result = subprocess.run(command, capture_output=True, text=True)
+        raise UserError(f"no C compiler on PATH ({', '.join(COMPILERS)}); {install_line('gcc')}")
+    arguments = (compiler, *WARNINGS, "-O2", "-fPIC", f"-I{KERNELS}", *options, *sorted(sources))
+    result = subprocess.run([str(argument) for argument in arguments], capture_output=True, text=True)
     if result.returncode:
         raise RuntimeError(f"{compiler}: {result.stderr}")
-    return out
 
 
 def run_library(library: ctypes.CDLL, graph: Graph, arena_bytes: int, inputs: np.ndarray,

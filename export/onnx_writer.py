@@ -12,6 +12,7 @@ import onnx
 
 from datasets.console import UserError
 from export.arithmetic import (
+    MAX_SCORES,
     SUM_INTEGER_BITS,
     activation_range,
     channel_multipliers,
@@ -236,7 +237,7 @@ def _softmax(context: _Context, op: Op) -> str:
     return _to_planes(build, build.cast(build.clip(build.cast(steps, np.int64), 0, 255), np.float32), x)
 
 
-_MAGNITUDES = SUM_INTEGER_BITS  # the sum lies in [2^19, 2^31)
+_MAGNITUDES = MAX_SCORES.bit_length()  # the sum of up to 256 exponentials lies in [2^19, 2^27]
 
 
 def _reciprocal(build: Builder, total: str) -> tuple[str, str]:

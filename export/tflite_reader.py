@@ -9,7 +9,7 @@ import ai_edge_litert.schema_py_generated as schema
 import numpy as np
 
 from datasets.console import UserError
-from export.arithmetic import same_padding, window_count
+from export.arithmetic import MAX_SCORES, same_padding, softmax_parameters, window_count
 from export.graph import Graph, Op, Tensor, Window
 
 _OP_NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
@@ -225,7 +225,11 @@ def _softmax(context: _Context) -> Op:
     context.require(x.shape == result.shape and x.elements == x.shape[-1], result, "must be one row of scores")
     context.require(result.scale[0] == np.float32(1 / 256) and result.zero_point[0] == -128, result,
                     "softmax must have scale 1/256 and zero point -128")
-    return Op(context.kind, context.inputs, context.outputs, beta=float(context.options.beta))
+    beta = float(context.options.beta)
+    context.require(x.elements <= MAX_SCORES, x, f"has {x.elements} scores; softmax takes at most {MAX_SCORES}")
+    context.require(softmax_parameters(x.scale[0], beta).shift >= 1, x,
+                    f"scale {x.scale[0]} times beta {beta} is too small for softmax; allowed: above 2^-26")
+    return Op(context.kind, context.inputs, context.outputs, beta=beta)
 
 
 HANDLERS: dict[str, Callable[[_Context], Op]] = {

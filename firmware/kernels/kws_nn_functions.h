@@ -52,8 +52,8 @@ kws_nn_status kws_avgpool_s8(const kws_nn_context *ctx, const kws_nn_pool_params
 
 int32_t kws_avgpool_s8_get_buffer_size(int output_w, int input_c);
 
-/* Softmax of each row; output scale 1/256, zero point -128. mult and shift (0..31) scale a difference of inputs to
- * Q5.26; differences below diff_min give probability 0. */
+/* Softmax of each row of 1..256 scores; output scale 1/256, zero point -128. mult and shift (0..31) scale a difference
+ * of inputs to Q5.26; differences below diff_min give probability 0. */
 void kws_softmax_s8(const int8_t *input, int32_t num_rows, int32_t row_size, int32_t mult, int32_t shift,
                     int32_t diff_min, int8_t *output);
 

@@ -5,7 +5,7 @@
 
 enum {
     DIFFERENCE_FRACTION_BITS = 26, /* Q5.26 */
-    SUM_INTEGER_BITS = 12,         /* Q12.19: up to 4096 scores */
+    SUM_INTEGER_BITS = 12,         /* Q12.19 */
     QUARTER = 1 << (DIFFERENCE_FRACTION_BITS - 2),
 };
 

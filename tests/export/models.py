@@ -1,0 +1,189 @@
+"""Nets for tests: random FloatNets as kws_grow leaves them, and .tflite files written op by op, without TensorFlow."""
+
+from functools import cache
+
+import ai_edge_litert.schema_py_generated as schema
+import flatbuffers
+import numpy as np
+
+from export.net import FloatLayer, FloatNet
+from export.quantize import to_tflite
+from export.shape import FIRST_KERNEL, FIRST_STRIDE
+
+LABELS = ("_silence_", "_unknown_", "yes", "no", "up")
+
+
+def random_net(seed: int, widths: tuple[int, ...], n_coefficients: int = 10, labels=LABELS) -> FloatNet:
+    """A DS-CNN of these path widths with random weights; ranges narrow enough that values clip now and then."""
+    rng = np.random.default_rng(seed)
+
+    def layer(op, weight, axes, stride=(1, 1), relu=True):
+        weight = (weight / np.sqrt(max(1, weight[0].size))).astype(np.float32)
+        limit = (np.abs(weight).max(axis=axes) * rng.uniform(0.7, 1.1)).astype(np.float32)
+        bias = rng.normal(0, 0.5, weight.shape[2] if op == "depthwise" else len(weight)).astype(np.float32)
+        ends = (0.0, float(rng.uniform(1, 3))) if relu else (-float(rng.uniform(1, 3)), float(rng.uniform(1, 3)))
+        return FloatLayer(op, weight, bias, stride, relu, ends, limit)
+
+    first = rng.normal(size=(widths[0], *FIRST_KERNEL[n_coefficients], 1)) / 100
+    layers = [layer("conv", first, (1, 2, 3), FIRST_STRIDE[n_coefficients])]
+    for in_c, out_c in zip(widths, widths[1:], strict=False):
+        layers.append(layer("depthwise", rng.normal(size=(3, 3, in_c)) * np.sqrt(in_c / 3), (0, 1)))
+        layers.append(layer("conv", 2 * rng.normal(size=(out_c, 1, 1, in_c)), (1, 2, 3)))
+    layers += [FloatLayer("average_pool"),
+               layer("dense", 4 * rng.normal(size=(len(labels), widths[-1])), 1, relu=False), FloatLayer("softmax")]
+    return FloatNet((49, n_coefficients), (-300.0, float(rng.uniform(500, 1600))), tuple(layers), labels, "synthetic")
+
+
+@cache
+def small_model(seed: int = 0, widths: tuple[int, ...] = (8, 6, 5), n_coefficients: int = 10) -> bytes:
+    """The .tflite of a random net, converted once per process."""
+    return to_tflite(random_net(seed, widths, n_coefficients))
+
+
+def random_inputs(tflite_shape: tuple[int, ...], n: int, seed: int = 0) -> np.ndarray:
+    """int8 [n, ...]: noise of every strength about every level, so that nets which average do not see the same clip
+    over and over; a row of either extreme among them."""
+    rng, flat = np.random.default_rng(seed), (n, *(1 for _ in tflite_shape[1:]))
+    level, strength = rng.uniform(-128, 128, flat), rng.uniform(0, 128, flat)
+    inputs = np.rint(level + strength * rng.standard_normal((n, *tflite_shape[1:]))).clip(-128, 127).astype(np.int8)
+    inputs[0], inputs[-1] = -128, 127
+    return inputs
+
+
+def cut(tflite: bytes, last_op: int) -> bytes:
+    """The same model, ending behind the op of that index."""
+    model = schema.ModelT.InitFromPackedBuf(tflite, 0)
+    graph = model.subgraphs[0]
+    graph.operators = graph.operators[:last_op + 1]
+    graph.outputs, model.signatureDefs = graph.operators[-1].outputs, None
+    return packed(model)
+
+
+def packed(model: schema.ModelT) -> bytes:
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+class Chain:
+    """Writes a .tflite of a chain of ops with random weights and scales; every method adds an op."""
+
+    def __init__(self, shape: tuple[int, ...], seed: int = 0) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.model = schema.ModelT()
+        self.model.version, self.model.description = 3, "test"
+        self.model.buffers, self.model.operatorCodes = [schema.BufferT()], []
+        self.graph = schema.SubGraphT()
+        self.graph.tensors, self.graph.operators = [], []
+        self.model.subgraphs = [self.graph]
+        self.at = self.activation(shape, self.rng.uniform(0.01, 0.1))
+        self.graph.inputs = [self.at]
+
+    def tensor(self, shape, kind, scale, zero_point, data=None, axis=0) -> int:
+        tensor, buffer = schema.TensorT(), schema.BufferT()
+        tensor.name, tensor.shape, tensor.type = f"tensor_{len(self.graph.tensors)}", list(shape), kind
+        tensor.quantization = schema.QuantizationParametersT()
+        tensor.quantization.scale, tensor.quantization.quantizedDimension = np.atleast_1d(scale).tolist(), axis
+        tensor.quantization.zeroPoint = np.broadcast_to(zero_point, np.size(scale)).tolist()
+        if data is not None:
+            buffer.data = np.frombuffer(data.tobytes(), np.uint8)
+            tensor.buffer = len(self.model.buffers)
+            self.model.buffers.append(buffer)
+        self.graph.tensors.append(tensor)
+        return len(self.graph.tensors) - 1
+
+    def activation(self, shape, scale, zero_point=None) -> int:
+        zero_point = int(self.rng.integers(-128, 128)) if zero_point is None else zero_point
+        return self.tensor(shape, schema.TensorType.INT8, scale, zero_point)
+
+    def op(self, kind: str, inputs, output: int, options=None) -> "Chain":
+        code, op = schema.OperatorCodeT(), schema.OperatorT()
+        code.builtinCode = getattr(schema.BuiltinOperator, kind)
+        code.deprecatedBuiltinCode, code.version = min(code.builtinCode, 127), 1
+        op.opcodeIndex, op.inputs, op.outputs = len(self.model.operatorCodes), inputs, [output]
+        if options is not None:
+            op.builtinOptions = options
+            op.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__[:-1])
+        self.model.operatorCodes.append(code)
+        self.graph.operators.append(op)
+        self.at = output
+        return self
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.graph.tensors[self.at].shape)
+
+    @property
+    def scale(self) -> float:
+        return self.graph.tensors[self.at].quantization.scale[0]
+
+    def parameters(self, shape, channels: int, axis: int, per_channel: bool, taps: int, bias_steps=20000):
+        """Weights and biases of random scales, and an output scale that spreads the sums over int8."""
+        scale = self.rng.uniform(0.002, 0.02, channels if per_channel else 1).astype(np.float32)
+        weights = self.rng.integers(-127, 128, shape).astype(np.int8)
+        bias = self.rng.integers(-bias_steps, bias_steps + 1, channels).astype(np.int32)
+        return (self.tensor(shape, schema.TensorType.INT8, scale, 0, weights, axis),
+                self.tensor((channels,), schema.TensorType.INT32, scale * np.float32(self.scale), 0, bias),
+                float(scale.mean()) * self.scale * np.sqrt(taps) * 73 * 73 / self.rng.uniform(30, 300))
+
+    def windowed(self, kind, options, shape, kernel, stride, dilation, padding, activation, multiplier=1, **kwargs):
+        _, height, width, in_c = self.shape
+        sizes = [(size - (k - 1) * d - 1) // s + 1 if padding == "VALID" else -(-size // s)
+                 for size, k, s, d in zip((height, width), kernel, stride, dilation, strict=True)]
+        channels = shape[3] if kind == "DEPTHWISE_CONV_2D" else shape[0]
+        axis, taps = (3, np.prod(kernel)) if kind == "DEPTHWISE_CONV_2D" else (0, np.prod(kernel) * in_c)
+        weights, bias, scale = self.parameters(shape, channels, axis, kwargs.pop("per_channel", True), taps, **kwargs)
+        options.strideH, options.strideW = stride
+        options.dilationHFactor, options.dilationWFactor = dilation
+        options.padding = getattr(schema.Padding, padding)
+        options.fusedActivationFunction = getattr(schema.ActivationFunctionType, activation)
+        return self.op(kind, [self.at, weights, bias], self.activation((1, *sizes, channels), scale), options)
+
+    def conv(self, out_c, kernel=(3, 3), stride=(1, 1), dilation=(1, 1), padding="SAME", activation="NONE", **kwargs):
+        shape = (out_c, *kernel, self.shape[3])
+        return self.windowed("CONV_2D", schema.Conv2DOptionsT(), shape, kernel, stride, dilation, padding, activation,
+                             **kwargs)
+
+    def depthwise(self, multiplier=1, kernel=(3, 3), stride=(1, 1), dilation=(1, 1), padding="SAME",
+                  activation="NONE", **kwargs):
+        options = schema.DepthwiseConv2DOptionsT()
+        options.depthMultiplier = multiplier
+        shape = (1, *kernel, self.shape[3] * multiplier)
+        return self.windowed("DEPTHWISE_CONV_2D", options, shape, kernel, stride, dilation, padding, activation,
+                             **kwargs)
+
+    def average_pool(self, kernel=(2, 2), stride=(2, 2), padding="VALID"):
+        options = schema.Pool2DOptionsT()
+        options.filterHeight, options.filterWidth = kernel
+        options.strideH, options.strideW = stride
+        options.padding = getattr(schema.Padding, padding)
+        before = self.graph.tensors[self.at].quantization
+        sizes = [(size - k) // s + 1 if padding == "VALID" else -(-size // s)
+                 for size, k, s in zip(self.shape[1:3], kernel, stride, strict=True)]
+        output = self.activation((1, *sizes, self.shape[3]), before.scale[0], before.zeroPoint[0])
+        return self.op("AVERAGE_POOL_2D", [self.at], output, options)
+
+    def reshape(self, shape):
+        before = self.graph.tensors[self.at].quantization
+        options = schema.ReshapeOptionsT()
+        options.newShape = list(shape)
+        target = self.tensor((len(shape),), schema.TensorType.INT32, [], 0, np.array(shape, np.int32))
+        return self.op("RESHAPE", [self.at, target], self.activation(shape, before.scale[0], before.zeroPoint[0]),
+                       options)
+
+    def dense(self, outputs, activation="NONE", **kwargs):
+        options, inputs = schema.FullyConnectedOptionsT(), int(np.prod(self.shape))
+        options.fusedActivationFunction = getattr(schema.ActivationFunctionType, activation)
+        weights, bias, scale = self.parameters((outputs, inputs), outputs, 0, False, inputs, **kwargs)
+        self.graph.tensors[bias].quantization.scale = self.graph.tensors[bias].quantization.scale[:1]
+        self.graph.tensors[bias].quantization.zeroPoint = [0]
+        return self.op("FULLY_CONNECTED", [self.at, weights, bias], self.activation((1, outputs), scale), options)
+
+    def softmax(self, beta=1.0):
+        options = schema.SoftmaxOptionsT()
+        options.beta = beta
+        return self.op("SOFTMAX", [self.at], self.activation(self.shape, 1 / 256, -128), options)
+
+    def content(self) -> bytes:
+        self.graph.outputs = [self.at]
+        return packed(self.model)

@@ -1,0 +1,176 @@
+"""The chain, to the bit: TFLite Micro, ONNX Runtime and our C on the host give the same int8 scores, every byte."""
+
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datasets.console import UserError
+from datasets.features import log_mel_codes
+from datasets.wav import fit_to_second
+from export.host import host_scores
+from export.onnx_writer import EXACT_FLOAT32, to_onnx
+from export.quantize import to_tflite
+from export.runs import input_quantizer
+from export.tflite_reader import read_tflite
+from export.witness import onnx_scores, tflm_scores
+from tests.export.models import Chain, cut, random_inputs, random_net, small_model
+
+AUDIO = Path(__file__).resolve().parents[3] / "shared" / "speech_commands" / "audio_flac.zip"
+QUICK = settings(max_examples=12, deadline=None, derandomize=True)
+LONG = settings(max_examples=250, deadline=None)
+
+
+def assert_same_bits(tflite: bytes, inputs: np.ndarray) -> np.ndarray:
+    """All three agree on every byte; returns the scores."""
+    graph = read_tflite(tflite)
+    witness = tflm_scores(tflite, inputs)
+    np.testing.assert_array_equal(onnx_scores(to_onnx(graph), inputs), witness)
+    np.testing.assert_array_equal(host_scores(graph, inputs), witness)
+    return witness
+
+
+widths = st.lists(st.integers(4, 70), min_size=1, max_size=4).map(tuple)
+
+
+def check_grown(seed, widths, n_coefficients):
+    """The scores, and the whole plane behind the last convolution, where no average hides a wrong byte."""
+    tflite = to_tflite(random_net(seed, widths, n_coefficients))
+    inputs = random_inputs((1, 49, n_coefficients, 1), 24, seed)
+    assert_same_bits(tflite, inputs)
+    kinds = [op.kind for op in read_tflite(tflite).ops]
+    plane = assert_same_bits(cut(tflite, kinds.index("AVERAGE_POOL_2D") - 1), inputs[:4])
+    assert len(np.unique(plane)) > 100
+
+
+@QUICK
+@given(seed=st.integers(0, 10**6), widths=widths, n_coefficients=st.sampled_from([10, 20]))
+def test_grown_nets(seed, widths, n_coefficients):
+    check_grown(seed, widths, n_coefficients)
+
+
+@pytest.mark.slow
+@LONG
+@given(seed=st.integers(0, 10**6), widths=widths, n_coefficients=st.sampled_from([10, 20]))
+def test_grown_nets_at_length(seed, widths, n_coefficients):
+    check_grown(seed, widths, n_coefficients)
+
+
+pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
+windows = st.fixed_dictionaries({
+    "kernel": st.tuples(st.integers(1, 5), st.integers(1, 5)), "stride": pairs, "padding": st.just("SAME"),
+    "dilation": st.sampled_from([(1, 1), (1, 1), (2, 1), (1, 2), (2, 3)]), "per_channel": st.booleans(),
+    "activation": st.sampled_from(["NONE", "RELU", "RELU6", "RELU_N1_TO_1"])})
+pools = st.fixed_dictionaries({"kernel": pairs, "stride": pairs, "padding": st.just("SAME")})
+steps = st.one_of(st.tuples(st.just("conv"), st.integers(1, 9), windows),
+                  st.tuples(st.just("depthwise"), st.integers(1, 3), windows),
+                  st.tuples(st.just("average_pool"), st.just(None), pools))
+
+
+def check_foreign(seed, shape, plan, head):
+    chain = Chain((1, *shape), seed)
+    for kind, number, options in plan:
+        getattr(chain, kind)(*([] if number is None else [number]), **options)
+    if head != "none":
+        chain.reshape((1, int(np.prod(chain.shape)))).dense(7, activation="NONE")
+    if head == "softmax":
+        chain.softmax(0.7)
+    if not chain.graph.operators:
+        chain.average_pool((1, 1), (1, 1))
+    assert_same_bits(chain.content(), random_inputs((1, *shape), 16, seed))
+
+
+foreign = given(seed=st.integers(0, 10**6), plan=st.lists(steps, max_size=4),
+                shape=st.tuples(st.integers(1, 12), st.integers(1, 9), st.integers(1, 6)),
+                head=st.sampled_from(["none", "dense", "softmax"]))
+
+
+@settings(QUICK, max_examples=30)
+@foreign
+def test_foreign_nets(seed, shape, plan, head):
+    check_foreign(seed, shape, plan, head)
+
+
+@pytest.mark.slow
+@LONG
+@foreign
+def test_foreign_nets_at_length(seed, shape, plan, head):
+    check_foreign(seed, shape, plan, head)
+
+
+@pytest.mark.parametrize("build", [
+    lambda: Chain((1, 9, 8, 3), 1).conv(5, (3, 2), (2, 1), padding="VALID").average_pool((2, 3), (1, 2)),
+    lambda: Chain((1, 12, 12, 4), 2).depthwise(2, (3, 3), (1, 2), padding="VALID", activation="RELU6").conv(6, (1, 1)),
+    lambda: Chain((1, 6, 5, 8), 3).reshape((1, 5, 6, 8)).conv(4).reshape((1, 120)).softmax(),
+    lambda: Chain((1, 40), 4).dense(9, activation="RELU").dense(12).softmax(2.5),
+    lambda: Chain((1, 4, 4, 2), 5).reshape((1, 32)),
+    lambda: Chain((1, 6, 6, 3), 6).conv(4).reshape((1, 3, 12, 4)),
+], ids=["valid", "multiplier", "reshapes", "dense", "only-reshape", "ends-in-plane"])
+def test_shapes_of_other_nets(build):
+    chain = build()
+    shape = tuple(chain.graph.tensors[0].shape)
+    assert_same_bits(chain.content(), random_inputs(shape, 20))
+
+
+@pytest.mark.parametrize("activation", ["NONE", "RELU"])
+@pytest.mark.parametrize(("taps", "bias_steps"), [(40, 30_000_000), (2000, 1000), (8000, 50_000_000)],
+                         ids=["big-bias", "many-taps", "both"])
+def test_sums_beyond_float32(taps, bias_steps, activation):
+    """Sums above 2^24 are exact all the same: the bias in int64, the weights in two halves."""
+    chain = Chain((1, 1, 1, taps), 7).conv(6, (1, 1), activation=activation, bias_steps=bias_steps)
+    tflite = chain.content()
+    graph = read_tflite(tflite)
+    weight, bias = (tensor.data.astype(np.int64) for tensor in graph.operands(graph.ops[0])[1:])
+    reach = np.abs(weight).reshape(6, -1).sum(1) * 255 + np.abs(bias)
+    assert reach.max() > EXACT_FLOAT32
+    assert_same_bits(tflite, random_inputs((1, 1, 1, taps), 40))
+
+
+def test_taps_beyond_any_split_are_refused():
+    chain = Chain((1, 1, 1, 60_000), 8).conv(1, (1, 1))
+    with pytest.raises(UserError, match="CONV_2D.*too many taps"):
+        to_onnx(read_tflite(chain.content()))
+
+
+def test_every_softmax_of_two():
+    """Every difference of two scores, with many scales: the whole exponential and the reciprocal near its ends."""
+    inputs = np.array([[127, v] for v in range(-128, 128)] + [[v, 127] for v in range(-128, 128)], np.int8)
+    for seed in range(6):
+        chain = Chain((1, 2), seed)
+        chain.graph.tensors[0].quantization.scale = [10.0 ** (seed - 4)]
+        assert_same_bits(chain.softmax().content(), inputs)
+
+
+def test_softmax_of_many_equal_scores():
+    """The sum reaches its largest powers of two."""
+    for n in (1, 3, 31, 256):
+        inputs = np.random.default_rng(n).integers(120, 128, (4, n), dtype=np.int8)
+        inputs[0] = 5
+        assert_same_bits(Chain((1, n), n).softmax().content(), inputs)
+
+
+@pytest.fixture(scope="module")
+def real_codes():
+    """uint8 codes [200, 49, 40] of real clips, from the recordings in ../shared."""
+    if not AUDIO.is_file():
+        pytest.skip("the real recordings are not in ../shared")
+    with zipfile.ZipFile(AUDIO) as archive:
+        names = sorted(name for name in archive.namelist() if name.endswith(".flac") and name[0] != "_")
+        waves = [soundfile.read(io.BytesIO(archive.read(name)), dtype="int16")[0]
+                 for name in names[::len(names) // 200]]
+    return np.array([log_mel_codes(fit_to_second(wave)) for wave in waves[:200]])
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("n_coefficients", [10, 20])
+def test_real_clips(n_coefficients, real_codes):
+    tflite = small_model(3, (16, 12, 20), n_coefficients)
+    inputs = input_quantizer(read_tflite(tflite))(real_codes)
+    scores = assert_same_bits(tflite, inputs)
+    assert len(np.unique(scores, axis=0)) > 10
