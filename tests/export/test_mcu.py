@@ -1,0 +1,91 @@
+"""make export-mcu writes everything, and says what it left out."""
+
+import json
+import re
+import sys
+
+import numpy as np
+import onnx
+import pytest
+
+from datasets.console import UserError
+from export import mcu
+from export.boards import load_board
+from export.runs import resolve
+from export.tflite_reader import read_tflite
+from export.toolchain import have, install_line
+from export.witness import onnx_scores, tflm_scores
+from tests.export.models import Chain, random_inputs, small_model
+from tests.export.test_runs import write_run
+
+needs_arm_gcc = pytest.mark.skipif(not have(*mcu.ARM_TOOLS), reason=install_line("arm-none-eabi-gcc"))
+
+
+def exported(monkeypatch, folder, *arguments) -> dict:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["mcu", *map(str, arguments)])
+    mcu.main()
+    (path,) = (folder / "build").glob("*/*/summary.json")
+    return json.loads(path.read_text())
+
+
+@needs_arm_gcc
+def test_run_for_the_default_board(tmp_path, monkeypatch, capsys):
+    write_run(tmp_path / "runs" / "one")
+    summary = exported(monkeypatch, tmp_path)
+    folder = tmp_path / "build" / "one" / "nano33ble"
+    assert (folder / "model.tflite").read_bytes() == small_model()
+    assert {path.name for path in folder.iterdir()} >= {
+        "network.c", "network.h", "model.onnx", "firmware.elf", "firmware.bin", "firmware.hex", "firmware.map"}
+    assert summary["left_out"] == []
+    assert summary["flash_bytes"] == (folder / "firmware.bin").stat().st_size
+    assert summary["ram_bytes"] > summary["arena_bytes"] + summary["stack_bytes"]
+    inputs = random_inputs((1, 49, 10, 1), 10)
+    np.testing.assert_array_equal(onnx_scores(onnx.load(folder / "model.onnx"), inputs),
+                                  tflm_scores(small_model(), inputs))
+    out = capsys.readouterr().out
+    assert f"{summary['flash_bytes']} of 983040 B" in out
+    assert out.splitlines()[-1] == "summary: build/one/nano33ble/summary.json"
+
+
+def test_without_a_compiler_the_rest_is_written(tmp_path, monkeypatch, capsys):
+    write_run(tmp_path / "runs" / "one")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    summary = exported(monkeypatch, tmp_path, "--board", "mps2-an386")
+    folder = tmp_path / "build" / "one" / "mps2-an386"
+    (reason,) = summary["left_out"]
+    assert reason == f"firmware image: {install_line('arm-none-eabi-gcc')}"
+    assert f"left out: {reason}" in capsys.readouterr().out
+    assert {path.name for path in folder.iterdir()} == {
+        "model.tflite", "model.onnx", "network.c", "network.h", "firmware", "summary.json"}
+    assert (folder / "firmware" / "kws_mfcc_table.h").is_file()
+    assert "flash_bytes" not in summary
+
+
+def test_foreign_model_without_our_features(tmp_path, monkeypatch):
+    chain = Chain((1, 96, 96, 1)).conv(4, (3, 3), (8, 8)).average_pool((12, 12)).reshape((1, 4)).dense(2).softmax()
+    (tmp_path / "person.tflite").write_bytes(chain.content())
+    summary = exported(monkeypatch, tmp_path, "--model", "person.tflite")
+    assert summary["run"] == "person"
+    assert summary["macs"] == 144 * 4 * 9 + 8
+    (reason,) = summary["left_out"]
+    assert "firmware image: tensor tensor_0: input has shape (1, 96, 96, 1)" in reason
+    assert (tmp_path / "build" / "person" / "nano33ble" / "network.c").is_file()
+
+
+def test_constant_bytes_are_those_of_the_generated_arrays(tmp_path):
+    """export.cost prices what c_writer writes, but for the per-channel multipliers that a dense layer has not."""
+    write_run(tmp_path / "runs" / "one")
+    run, board = resolve("one", None, tmp_path / "runs"), load_board("nano33ble")
+    mcu_folder = tmp_path / "out"
+    graph = read_tflite(run.tflite_path)
+    mcu.write_c(graph, mcu_folder)
+    arrays = re.findall(r"static const int(\d+)_t \w+\[(\d+)\]", (mcu_folder / "network.c").read_text())
+    written = sum(int(bits) // 8 * int(count) for bits, count in arrays)
+    assert mcu._price(graph, board).flash_bytes == written + 8 * graph.output.elements
+
+
+def test_unknown_board(tmp_path, monkeypatch):
+    write_run(tmp_path / "runs" / "one")
+    with pytest.raises(UserError, match="BOARD=toaster: no such board; there are .*nano33ble"):
+        exported(monkeypatch, tmp_path, "--board", "toaster")

@@ -1,0 +1,101 @@
+"""RUN and MODEL: the newest finished run, a named one, or any .tflite; mistakes say what there is."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from datasets.console import UserError
+from datasets.features import MfccQuantizer
+from export.net import save_net
+from export.runs import input_quantizer, resolve
+from export.tflite_reader import read_tflite
+from tests.export.models import LABELS, Chain, random_net, small_model
+
+
+def write_run(folder, age_s: float = 0.0, **summary):
+    """A finished run, as kws_grow leaves it."""
+    folder.mkdir(parents=True)
+    save_net(random_net(0, (8, 6, 5)), folder / "net.npz")
+    (folder / "model.tflite").write_bytes(small_model())
+    path = folder / "summary.json"
+    path.write_text(json.dumps({"finished": True, "labels": LABELS, "dataset": "synthetic", **summary}))
+    time_s = path.stat().st_mtime - age_s
+    os.utime(path, (time_s, time_s))
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path):
+    for name, age_s, finished in (("old", 50, True), ("new", 10, True), ("unfinished", 0, False)):
+        write_run(tmp_path / "runs" / name, age_s, finished=finished)
+    return tmp_path / "runs"
+
+
+def test_newest_finished_run_is_the_default(runs):
+    run = resolve(None, None, runs)
+    assert (run.name, run.labels, run.dataset) == ("new", LABELS, "synthetic")
+    assert run.tflite_path.read_bytes() == small_model()
+    assert run.net_path == runs / "new" / "net.npz"
+
+
+@pytest.mark.parametrize("name", ["old", "runs/old", "runs/old/"])
+def test_named_run(runs, name):
+    assert resolve(name, None, runs).folder == runs / "old"
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("nothing", "RUN=nothing: no such run; finished in .*: old, new"),
+    ("unfinished", "RUN=unfinished: not finished; .*: old, new")])
+def test_wrong_run(runs, name, message):
+    with pytest.raises(UserError, match=message):
+        resolve(name, None, runs)
+
+
+def test_no_run_at_all(tmp_path):
+    with pytest.raises(UserError, match="no finished run in it; `make grow-kws` makes one, or name a MODEL"):
+        resolve(None, None, tmp_path / "runs")
+    with pytest.raises(UserError, match="RUN=x: no such run; finished in .*: none; `make grow-kws`"):
+        resolve("x", None, tmp_path / "runs")
+
+
+def test_damaged_summary_is_no_finished_run(runs):
+    (runs / "new" / "summary.json").write_text("{")
+    assert resolve(None, None, runs).name == "old"
+    (runs / "old" / "model.tflite").unlink()
+    with pytest.raises(UserError, match="no finished run"):
+        resolve(None, None, runs)
+
+
+def test_bare_model(tmp_path):
+    path = tmp_path / "any.tflite"
+    path.write_bytes(small_model())
+    run = resolve(None, path)
+    assert (run.name, run.labels, run.net_path) == ("any", tuple(f"class_{i}" for i in range(5)), None)
+
+
+def test_run_and_model_exclude_each_other(runs):
+    with pytest.raises(UserError, match="RUN=old and MODEL=x.tflite: name one of the two"):
+        resolve("old", "x.tflite", runs)
+
+
+def test_input_quantizer_is_that_of_the_input_tensor():
+    graph = read_tflite(small_model())
+    quantizer = input_quantizer(graph)
+    expected = MfccQuantizer.of(float(graph.input.scale[0]), int(graph.input.zero_point[0]), 10)
+    np.testing.assert_array_equal(quantizer.table, expected.table)
+    assert (quantizer.shift, quantizer.zero_point) == (expected.shift, expected.zero_point)
+
+
+@pytest.mark.parametrize("shape", [(1, 48, 10, 1), (1, 49, 41, 1), (1, 49, 10, 2), (1, 490)])
+def test_other_inputs_are_refused(shape):
+    with pytest.raises(UserError, match=r"tensor tensor_0: input has shape .*\[1, 49, coefficients, 1\]"):
+        input_quantizer(read_tflite(Chain(shape).dense(3).content()))
+
+
+def test_too_small_an_input_scale_is_refused():
+    chain = Chain((1, 49, 10, 1)).dense(3)
+    chain.graph.tensors[0].quantization.scale = [1e-7]
+    with pytest.raises(UserError, match="tensor tensor_0: input scale .* too small"):
+        input_quantizer(read_tflite(chain.content()))
