@@ -46,7 +46,7 @@ def check_grown(seed, widths, n_coefficients):
     assert_same_bits(tflite, inputs)
     kinds = [op.kind for op in read_tflite(tflite).ops]
     plane = assert_same_bits(cut(tflite, kinds.index("AVERAGE_POOL_2D") - 1), inputs[:4])
-    assert len(np.unique(plane)) > 100
+    assert len(np.unique(plane)) > 10
 
 
 @QUICK
