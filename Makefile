@@ -35,8 +35,8 @@ grow-kws: $(READY) ## Grow a net; resumes where it was stopped [DATA KEYWORDS BO
 export-mcu: $(READY) ## .tflite, ONNX, C and the firmware image, in build/RUN/BOARD [RUN MODEL BOARD]
 	@$(PY) -m export.mcu $(NET_OPTIONS) $(call option,BOARD,board)
 
-simulate: $(READY) ## Accuracy of the int8 net on the host, bit for bit, in ONNX Runtime [RUN MODEL DATA CLIPS]
-	@$(PY) -m export.simulate $(NET_OPTIONS) $(call option,DATA,data) $(call option,CLIPS,clips)
+simulate: $(READY) ## Accuracy of the int8 net on the host, bit for bit, in ONNX Runtime [RUN MODEL DATA CLIPS LABELS]
+	@$(PY) -m export.simulate $(NET_OPTIONS) $(call option,DATA,data) $(call option,CLIPS,clips) $(call option,LABELS,labels)
 
 emulate: $(READY) ## The firmware on an emulated Cortex-M: same clips, same bits [RUN MODEL BOARD DATA CLIPS LIMIT]
 	@$(PY) -m export.emulate $(NET_OPTIONS) $(call option,BOARD,board) $(call option,DATA,data) \

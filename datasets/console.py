@@ -1,5 +1,6 @@
 """What every command shares: one-line errors, the end table and summary.json, a progress bar."""
 
+import argparse
 import errno
 import json
 import os
@@ -15,6 +16,13 @@ from tqdm import tqdm
 
 class UserError(Exception):
     """Something the user can mend. One line: what was wrong, where, and what is allowed."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose complaints are UserErrors: one line, no usage text."""
+
+    def error(self, message: str):
+        raise UserError(f"{message}; `{self.prog} --help` lists what is allowed")
 
 
 def run_command(main: Callable[[], None]) -> None:
@@ -41,14 +49,14 @@ def _stop(message: str, status: int) -> None:
 
 
 def progress(items: Iterable | None, what: str, total: int | None = None, unit: str = "it",
-             unit_scale: bool = False):
+             unit_scale: bool = False, leave: bool = True):
     """A progress bar on stderr, shown on a terminal and in logs alike (there at most every ten seconds).
 
-    items None: the caller calls update(n). unit_scale: with k, M, G.
+    items None: the caller calls update(n). unit_scale: with k, M, G. leave: the bar stays when it is done.
     """
     interval_s = 0.2 if sys.stderr.isatty() else 10.0
     return tqdm(items, desc=what, total=total, unit=unit, mininterval=interval_s, delay=1.0,
-                unit_scale=unit_scale, dynamic_ncols=True)
+                unit_scale=unit_scale, leave=leave, dynamic_ncols=True)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """DATA to a Dataset: finds out what kind of source a folder is, reads it, fixes the splits."""
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.console import UserError, finish, run_command
+from datasets.console import Parser, UserError, finish, run_command
 from datasets.dataset import DEFAULT_KEYWORDS, SILENCE, UNKNOWN, Dataset
 from datasets.download import default_data
 from datasets.log_mel import find_images, read_images
@@ -107,7 +106,7 @@ def counts(dataset: Dataset) -> dict[str, dict[str, int]]:
 
 def main() -> None:
     """Print how many clips of each label every split has."""
-    parser = argparse.ArgumentParser(prog="python -m datasets.load", description=main.__doc__)
+    parser = Parser(prog="python -m datasets.load", description=main.__doc__)
     parser.add_argument("--data", type=Path, help="folder of clips; without it data/, a download, or synthetic speech")
     parser.add_argument("--keywords", type=parse_keywords, help="words, separated by commas")
     parser.add_argument("--out", type=Path, default=Path("build/data"), help="where summary.json goes")

@@ -1,8 +1,8 @@
 """The firmware of a net on an emulated Cortex-M: real clips in, every byte that comes back checked by witnesses."""
 
-import argparse
 import sys
 import time
+from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from export.host import host_scores
 from export.host_features import host_codes
 from export.image import Image, build_image
 from export.onnx_writer import to_onnx
-from export.runs import Run, input_quantizer, resolve
+from export.runs import Run, input_quantizer, net_parser, resolve
 from export.tflite_reader import read_tflite
 from export.witness import onnx_scores, tflm_scores
 
@@ -65,7 +65,7 @@ def main() -> None:
     run = resolve(arguments.run, arguments.model)
     graph = read_tflite(run.tflite_path)
     quantizer = input_quantizer(graph)
-    waveforms, labels, names = emulation_clips(arguments.data, arguments.clips, run.labels, arguments.limit)
+    waveforms, labels, names = emulation_clips(arguments.data or run.data, arguments.clips, run.labels, arguments.limit)
     folder = arguments.out or Path("build") / run.name / board.name / "emulate"
     image = build_network_image(graph, board, folder, quantizer)
     emulated = emulate(image, board, waveforms)
@@ -77,13 +77,9 @@ def main() -> None:
     report_difference(checks, names)
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m export.emulate", description=__doc__)
-    parser.add_argument("--run", help="a folder of runs/; default: the newest finished one")
-    parser.add_argument("--model", type=Path, help="any int8 .tflite instead")
+def _arguments() -> Namespace:
+    parser = net_parser("export.emulate", __doc__, clips=True)
     parser.add_argument("--board", default=DEFAULT_BOARD, help=f"a board that QEMU plays; default: {DEFAULT_BOARD}")
-    parser.add_argument("--data", type=Path, help="folder of clips, whose validation split is taken")
-    parser.add_argument("--clips", type=Path, help="folder of WAVs, one sub-folder a label, instead")
     parser.add_argument("--limit", type=_count, default=DEFAULT_LIMIT, help=f"most clips; default: {DEFAULT_LIMIT}")
     parser.add_argument("--out", type=Path, help="for the results; default: build/RUN/BOARD/emulate")
     return parser.parse_args()

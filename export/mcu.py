@@ -1,6 +1,5 @@
 """Everything a board needs of a net: .tflite, ONNX, C, tables, the firmware image and its memory map."""
 
-import argparse
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from export.graph import Graph, layer_shapes
 from export.image import Image, build_image
 from export.onnx_writer import to_onnx
 from export.plan import Plan
-from export.runs import Run, input_quantizer, resolve
+from export.runs import Run, input_quantizer, net_parser, resolve
 from export.tflite_reader import read_tflite
 from export.toolchain import have, install_line
 
@@ -33,9 +32,7 @@ class Exported:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m export.mcu", description=__doc__)
-    parser.add_argument("--run", help="a folder of runs/; default: the newest finished one")
-    parser.add_argument("--model", type=Path, help="any int8 .tflite instead")
+    parser = net_parser("export.mcu", __doc__)
     parser.add_argument("--board", default="nano33ble")
     parser.add_argument("--out", type=Path, help="where all goes; default: build/RUN/BOARD")
     arguments = parser.parse_args()

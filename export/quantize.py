@@ -5,14 +5,13 @@ over [-weight_limit, weight_limit]; a dense layer's weights per tensor over its 
 fully-connected kernels of TFLite Micro and CMSIS-NN take.
 """
 
-import argparse
 import logging
 import os
 from pathlib import Path
 
 import numpy as np
 
-from datasets.console import UserError, atomic_write, run_command
+from datasets.console import Parser, UserError, atomic_write, run_command
 from export.net import OPS, FloatLayer, FloatNet, load_net
 
 
@@ -133,7 +132,7 @@ _BUILDERS = {"conv": _conv, "depthwise": _depthwise, "average_pool": _average_po
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m export.quantize", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m export.quantize", description=__doc__.splitlines()[0])
     parser.add_argument("net", type=Path, help="net.npz as kws_grow writes it")
     parser.add_argument("out", type=Path, help="the .tflite to write")
     arguments = parser.parse_args()

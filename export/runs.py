@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.console import UserError
+from datasets.console import Parser, UserError
 from datasets.features import N_FRAMES, N_MELS, MfccQuantizer
 from export.graph import Graph
 from export.tflite_reader import read_tflite
@@ -18,7 +18,8 @@ class Run:
 
     name: the run's, or the model file's stem; results go to build/NAME/. folder: where the model lies.
     labels: of the scores, in order; ("class_0", ...) for a model that comes without. dataset: the training data's
-    name, "unknown" for such a model. net_path: net.npz (export.net.FloatNet), or None.
+    name, "unknown" for such a model. net_path: net.npz (export.net.FloatNet), or None. data: the folder it learnt from,
+    where that is still there.
     """
 
     name: str
@@ -27,10 +28,22 @@ class Run:
     labels: tuple[str, ...]
     dataset: str
     net_path: Path | None
+    data: Path | None = None
 
     @property
     def named_labels(self) -> bool:
         return self.net_path is not None
+
+
+def net_parser(module: str, description: str, clips: bool = False) -> Parser:
+    """A command line that names a net, and the clips to run it on where it takes some."""
+    parser = Parser(prog=f"python -m {module}", description=description)
+    parser.add_argument("--run", help="a folder of runs/; default: the newest finished one")
+    parser.add_argument("--model", type=Path, help="any int8 .tflite instead")
+    if clips:
+        parser.add_argument("--data", type=Path, help="folder of clips, whose validation is taken; default: the run's")
+        parser.add_argument("--clips", type=Path, help="folder of WAVs, one sub-folder a label, instead")
+    return parser
 
 
 def resolve(run: str | None = None, model: str | Path | None = None, runs: Path = RUNS) -> Run:
@@ -50,8 +63,9 @@ def _of_model(path: Path) -> Run:
 
 def _of_folder(folder: Path) -> Run:
     summary = _summary(folder)
+    data = Path(summary.get("data", ""))
     return Run(folder.name, folder, folder / "model.tflite", tuple(summary["labels"]), summary["dataset"],
-               folder / "net.npz")
+               folder / "net.npz", data if summary.get("data") and data.is_dir() else None)
 
 
 def _folder(run: str | None, runs: Path) -> Path:

@@ -1,7 +1,7 @@
 """Accuracy of a net on the host: int8 bit for bit as on the board, in ONNX Runtime, and float beside it."""
 
-import argparse
 import time
+from argparse import Namespace
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
@@ -14,7 +14,7 @@ from datasets.load import load
 from datasets.waveforms import labelled_clips, read_clips
 from export.net import load_net
 from export.onnx_writer import float_onnx, to_onnx
-from export.runs import Run, input_quantizer, resolve
+from export.runs import Run, input_quantizer, net_parser, resolve
 from export.tflite_reader import read_tflite
 from export.witness import onnx_scores
 
@@ -36,7 +36,7 @@ def main() -> None:
     arguments = _arguments()
     start_s = time.monotonic()
     run = with_labels(resolve(arguments.run, arguments.model), arguments.labels)
-    clips = read_codes(run, arguments.data, arguments.clips)
+    clips = read_codes(run, arguments.data or run.data, arguments.clips)
     folder = arguments.out or Path("build") / run.name / "simulate"
     confusion = confusion_matrix(clips.labels, int8_predictions(run.tflite_path.read_bytes(), clips.codes),
                                  len(run.labels))
@@ -46,13 +46,9 @@ def main() -> None:
     finish(summary, folder, f"Simulated {run.name} on {clips.source}")
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m export.simulate", description=__doc__)
-    parser.add_argument("--run", help="a folder of runs/; default: the newest finished one")
-    parser.add_argument("--model", type=Path, help="any int8 .tflite instead")
+def _arguments() -> Namespace:
+    parser = net_parser("export.simulate", __doc__, clips=True)
     parser.add_argument("--labels", help="of a --model's scores, in order, separated by commas")
-    parser.add_argument("--data", type=Path, help="folder of clips, whose validation split is taken")
-    parser.add_argument("--clips", type=Path, help="folder of WAVs, one sub-folder a label, instead")
     parser.add_argument("--out", type=Path, help="where summary.json goes; default: build/RUN/simulate")
     return parser.parse_args()
 
@@ -65,7 +61,7 @@ def with_labels(run: Run, text: str | None) -> Run:
     if len(labels) != len(run.labels):
         raise UserError(f"{run.tflite_path}: {len(run.labels)} scores and {len(labels)} labels; give "
                         "LABELS=_silence_,_unknown_,yes,... in the order of the scores")
-    return Run(run.name, run.folder, run.tflite_path, labels, run.dataset, run.net_path)
+    return Run(run.name, run.folder, run.tflite_path, labels, run.dataset, run.net_path, run.data)
 
 
 def read_codes(run: Run, data: Path | None, clips: Path | None) -> LabelledCodes:

@@ -19,7 +19,7 @@ class Schedule:
 
     seed_epochs: int = 6
     round_epochs: int = 3
-    final_epochs: int = 100
+    final_epochs: int = 90
     energy_factor: float = 1.4
     batch: int = 256
     index_batch: int = 512

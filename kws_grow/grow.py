@@ -1,12 +1,12 @@
 """`make grow-kws`: grow a net for BOARD under BUDGET on DATA; killed at any moment, the same command goes on."""
 
-import argparse
 import hashlib
 import json
 import os
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from datasets.console import UserError, atomic_write, commit, finish, run_command
+from datasets.console import Parser, UserError, atomic_write, commit, finish, run_command
 from datasets.dataset import Clips, Dataset
 from datasets.load import load, parse_keywords
 from export.boards import Board, load_board
 from export.cost import Limits, cost, costs_hash, parse_budget
 from export.net import FloatNet, save_net
+from export.simulate import int8_predictions
 from kws_grow.augment import CodeSource, generator_for, plain_codes
 from kws_grow.checkpoint import load_checkpoint, save_checkpoint
 from kws_grow.config import GrowConfig, Schedule
@@ -27,9 +28,10 @@ from kws_grow.deploy import PERCENTILES, with_ranges
 from kws_grow.loop import Growth, Task, advance, final_net, growth_of, seed_growth, state_of
 from kws_grow.methods import METHODS
 from kws_grow.network import DsCnn
-from kws_grow.report import plot_growth, write_log
+from kws_grow.report import plot_growth, write_log, write_table
 from kws_grow.training import accuracy
 
+SCHEDULE_OPTIONS = ("seed_epochs", "round_epochs", "final_epochs", "min_epoch_clips")
 RANGE_CLIPS = 2048  # training clips that the activation ranges are read off
 
 
@@ -50,12 +52,13 @@ def main() -> None:
     fits = limits.tightened(Limits(flash_bytes=board.flash_bytes, ram_bytes=board.ram_bytes))
     task = Task(source, plain_codes(dataset.dev, device), fits, board)
     growth, wall_s = grow(config, task, folder)
-    return deploy(growth, config, task, dataset, folder, wall_s)
+    data = str(arguments.data or dataset.wavs)
+    return deploy(growth, config, task, dataset, folder, {"data": data, "wall_s": wall_s})
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments() -> Namespace:
     """The command line; every default is what `make grow-kws` uses."""
-    parser = argparse.ArgumentParser(prog="python -m kws_grow.grow", description=__doc__)
+    parser = Parser(prog="python -m kws_grow.grow", description=__doc__)
     parser.add_argument("--data", type=Path, help="folder of clips; without it data/, a download, or synthetic speech")
     parser.add_argument("--keywords", type=parse_keywords, help="words, separated by commas")
     parser.add_argument("--board", default="nano33ble")
@@ -66,14 +69,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=min(os.cpu_count() or 1, 8), help="of the CPU")
     parser.add_argument("--run", help="name of the run; by default made of what the run is")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs")
-    for name in ("seed_epochs", "round_epochs", "final_epochs"):
+    for name in SCHEDULE_OPTIONS:
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(Schedule, name))
     return parser.parse_args()
 
 
-def schedule_of(arguments: argparse.Namespace) -> Schedule:
-    """The schedule with the epochs asked for."""
-    epochs = {name: getattr(arguments, name) for name in ("seed_epochs", "round_epochs", "final_epochs")}
+def schedule_of(arguments: Namespace) -> Schedule:
+    """The schedule with what was asked for."""
+    epochs = {name: getattr(arguments, name) for name in SCHEDULE_OPTIONS}
     if wrong := [f"{name}={value}" for name, value in epochs.items() if value < 1]:
         raise UserError(f"{', '.join(wrong)}: allowed are whole numbers from 1")
     return replace(Schedule(), **epochs)
@@ -149,14 +152,19 @@ def grow(config: GrowConfig, task: Task, folder: Path) -> tuple[Growth, float]:
     return growth, wall_s
 
 
-def deploy(growth: Growth, config: GrowConfig, task: Task, dataset: Dataset, folder: Path, wall_s: float) -> None:
-    """Fold, choose ranges on dev, convert to int8 .tflite, measure on validation, write everything down."""
+def deploy(growth: Growth, config: GrowConfig, task: Task, dataset: Dataset, folder: Path, facts: dict) -> None:
+    """Fold, choose ranges on dev, convert to int8 .tflite, measure on validation, write everything down.
+
+    facts: of the command, for the summary: data (the folder learnt from), wall_s (seconds so far).
+    """
     started = time.monotonic()
     net = final_net(growth)
     percentile = convert_best(net, config, task, dataset, folder)
     plot_growth(folder, growth.log)
-    wall_s += time.monotonic() - started
-    finish(summary_of(net, growth, config, task.board, dataset, folder, percentile, wall_s), folder, "Grown")
+    write_table(folder, growth.log)
+    summary = summary_of(net, growth, config, task.board, dataset, folder, percentile)
+    facts["wall_s"] = round(facts["wall_s"] + time.monotonic() - started, 1)
+    finish(summary | facts, folder, "Grown")
 
 
 def convert_best(net: DsCnn, config: GrowConfig, task: Task, dataset: Dataset, folder: Path) -> float:
@@ -190,13 +198,12 @@ def convert(net: FloatNet, path: Path) -> None:
 
 def int8_accuracy(path: Path, clips: Clips) -> float:
     """Share of clips that the .tflite gets right, simulated bit for bit."""
-    from export.simulate import int8_predictions
     codes = np.ascontiguousarray(clips.codes[:, ::2])
     return float((int8_predictions(path.read_bytes(), codes) == clips.labels).mean())
 
 
 def summary_of(net: DsCnn, growth: Growth, config: GrowConfig, board: Board, dataset: Dataset, folder: Path,
-               percentile: float, wall_s: float) -> dict:
+               percentile: float) -> dict:
     """What summary.json says of a finished run; keys as everywhere (DESIGN, "What they type")."""
     price = cost(net.shape, board)
     return {
@@ -211,7 +218,7 @@ def summary_of(net: DsCnn, growth: Growth, config: GrowConfig, board: Board, dat
         "budget": config.budget, "board": board.name, "core": board.core, "costs_hash": costs_hash,
         "dataset": dataset.name, "dataset_sha256": config.dataset_sha256, "list_sha256": dataset.list_sha256,
         "skipped_clips": list(dataset.skipped), "labels": list(config.labels), "seed": config.seed,
-        "device": config.device, "wall_s": round(wall_s, 1), "commit": commit(), "finished": True}
+        "device": config.device, "commit": commit(), "finished": True}
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from datasets.console import UserError
-from export.cost import Cost, Limits, cost
+from export.cost import Limits, cost
 from export.shape import NetShape
 from kws_grow.augment import CodeSource, generator_for, mfcc
 from kws_grow.config import GrowConfig
@@ -120,17 +120,17 @@ def final_net(growth: Growth) -> DsCnn:
 def _grow_round(growth: Growth, config: GrowConfig, task: Task) -> str:
     """Index every path, select under the round's and the board's limits, split; or turn to the final schedule."""
     net, shape = growth.net, growth.net.shape
-    before = cost(shape, task.board)
+    growth.epoch = 0
+    if broken := broken_by_any_split(shape, task.limits, task.board):
+        return _end_growth(growth, f"{', '.join(broken)} ({task.limits})")
     stream = generator_for(config.seed, "index", growth.rounds, device=task.source.device)
     found = METHODS[config.method](net, lambda: index_batches(task.source, config, net, stream),
                                    generator_for(config.seed, "directions", growth.rounds, device=task.source.device),
                                    config.index)
     gains = tuple(g.cpu().double().numpy() for g in found.gains)
-    selection = select_round(shape, gains, task.limits, before, config.schedule.energy_factor, task.board)
-    growth.epoch = 0
+    selection = select_round(shape, gains, task.limits, config.schedule.energy_factor, task.board)
     if not any(map(len, selection.chosen)):
-        growth.phase, growth.stopped_by = "final", why_stopped(shape, gains, task.limits, task.board)
-        return f"growth ends after {growth.rounds} rounds: {growth.stopped_by}"
+        return _end_growth(growth, f"no split that fits gains anything ({task.limits})")
     row = _split(growth, config, task, selection, found)
     _rebuild(growth, config, task)
     growth.rounds += 1
@@ -145,23 +145,25 @@ def index_batches(source: CodeSource, config: GrowConfig, net: DsCnn, generator:
             yield mfcc(codes, net.n_coefficients), labels
 
 
-def select_round(shape: NetShape, gains: tuple[np.ndarray, ...], limits: Limits, before: Cost, factor: float,
-                 board) -> Selection:
+def _end_growth(growth: Growth, why: str) -> str:
+    growth.phase, growth.stopped_by = "final", why
+    return f"growth ends after {growth.rounds} rounds: {why}"
+
+
+def select_round(shape: NetShape, gains: tuple[np.ndarray, ...], limits: Limits, factor: float, board) -> Selection:
     """The best split that makes the net dearer by at most `factor` in energy; more only where none is that small."""
-    for energy_uj in (before.energy_uj * factor, before.energy_uj * factor**2, inf):
+    before = cost(shape, board).energy_uj
+    for energy_uj in (before * factor, before * factor**2, inf):
         selection = select(shape, gains, limits.tightened(Limits(energy_uj=energy_uj)), board)
         if any(map(len, selection.chosen)):
             break
     return selection
 
 
-def why_stopped(shape: NetShape, gains: tuple[np.ndarray, ...], limits: Limits, board) -> str:
-    """Which limit the smallest worthwhile splits break; or that no path gains enough."""
-    if not any((g > 0).sum() >= WIDTH_STEP for g in gains):
-        return "no path gains by splitting"
-    broken = {name for i, g in enumerate(gains) if (g > 0).sum() >= WIDTH_STEP
-              for name in limits.broken_by(cost(_widened(shape, i, WIDTH_STEP), board))}
-    return f"{', '.join(sorted(broken))} ({limits})"
+def broken_by_any_split(shape: NetShape, limits: Limits, board) -> tuple[str, ...]:
+    """Names of the limits that forbid every split; () where at least one layer can grow."""
+    broken = [limits.broken_by(cost(_widened(shape, i, WIDTH_STEP), board)) for i in range(len(shape.widths))]
+    return tuple(sorted(set().union(*broken))) if all(broken) else ()
 
 
 def _widened(shape: NetShape, path: int, added: int) -> NetShape:
@@ -182,7 +184,7 @@ def _split(growth: Growth, config: GrowConfig, task: Task, selection: Selection,
     before, after = cost(old, task.board), cost(net.shape, task.board)
     return {"widths": net.shape.widths, "layers": layers, "predicted_gain": selection.gain, "loss_before": loss,
             "realised_change": paired_loss(net, judge, at_rest(net)) - loss, "operations": after.operations,
-            "energy_uj_before": before.energy_uj, "energy_uj": after.energy_uj}
+            "operations_before": before.operations, "energy_uj_before": before.energy_uj, "energy_uj": after.energy_uj}
 
 
 def _rebuild(growth: Growth, config: GrowConfig, task: Task) -> None:

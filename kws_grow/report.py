@@ -12,6 +12,23 @@ def write_log(folder: Path, log: tuple[dict, ...]) -> None:
         temporary.write_text("".join(json.dumps(row) + "\n" for row in log))
 
 
+def write_table(folder: Path, log: tuple[dict, ...]) -> None:
+    """growth.md: per round and layer, channels before and after, predicted gain, price, realised change of loss."""
+    head = ("| round | layer | channels before | after | predicted change of loss | realised | uJ | operations |\n"
+            "|---|---|---|---|---|---|---|---|\n")
+    with atomic_write(folder / "growth.md") as temporary:
+        temporary.write_text(head + "".join(_round_rows(row) for row in log if "round" in row))
+
+
+def _round_rows(row: dict) -> str:
+    together = {"layer": "all", "before": "", "after": "", **row,
+                "price_energy_uj": row["energy_uj"] - row["energy_uj_before"],
+                "price_operations": row["operations"] - row["operations_before"]}
+    return "".join(f"| {row['round']} | {x['layer']} | {x['before']} | {x['after']} | {-x['predicted_gain']:+.4f} "
+                   f"| {x['realised_change']:+.4f} | {x['price_energy_uj']:+.1f} | {x['price_operations']:+d} |\n"
+                   for x in (*row["layers"], together))
+
+
 def plot_growth(folder: Path, log: tuple[dict, ...]) -> None:
     """growth.png: accuracy on dev and widths over epochs."""
     import matplotlib

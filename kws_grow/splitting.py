@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from datasets.console import progress
 from kws_grow.network import DsCnn, PathLayer
 
 Rows = list[Tensor]        # one tensor a path parameter, each [C, ...]
@@ -103,7 +104,7 @@ def rayleigh_pass(net: DsCnn, batches: Callable[[], Iterable[Batch]], generator:
     v = random_directions(net, generator)
     flat = [u for rows in v for u in rows]
     adam = torch.optim.Adam(flat, lr=lr, betas=(0.9, 0.99))
-    for step in range(steps):
+    for step in progress(range(steps), "indexing", unit="batch", leave=False):
         adam.param_groups[0]["lr"] = lr * (1 - step / steps)
         for u, gradient in zip(flat, _rayleigh_gradient(net, next(stream), v, eps), strict=True):
             u.grad = gradient

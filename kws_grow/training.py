@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from datasets.console import progress
 from kws_grow.augment import CodeSource, mfcc
 
 
@@ -48,7 +49,8 @@ def train_epoch(net: nn.Module, optimizer: torch.optim.Optimizer, source: CodeSo
     """Train one epoch; lr_at takes the share of the epoch done. Returns the mean loss."""
     net.train()
     steps, total = max(len(source) // batch, 1), torch.zeros((), device=source.device)
-    for step, (codes, labels) in enumerate(source.batches(batch, generator)):
+    batches = progress(source.batches(batch, generator), "training", steps, "batch", leave=False)
+    for step, (codes, labels) in enumerate(batches):
         for group in optimizer.param_groups:
             group["lr"] = lr_at(step / steps)
         optimizer.zero_grad(set_to_none=True)

@@ -1,0 +1,151 @@
+"""`python -m kws_grow.grow` as a user runs it: killed, resumed, finished; and everything a user can get wrong."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from datasets.console import run_command
+from export.runs import resolve
+from kws_grow import grow
+from kws_grow.checkpoint import NAME
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICK = ["--budget", "ops<=900k", "--seed-epochs", "1", "--round-epochs", "1", "--final-epochs", "3", "--threads", "1",
+         "--device", "cpu", "--min-epoch-clips", "2048"]
+SAME_BYTES = ("net.npz", "model.tflite", "growth.jsonl", "growth.md", "config.json")
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory) -> Path:
+    """A folder of one's own: three words, each a tone of its own, 40 speakers."""
+    folder = tmp_path_factory.mktemp("words")
+    rng = np.random.default_rng(0)
+    for hertz in (400, 900, 1700):
+        (folder / f"tone{hertz}").mkdir()
+        for speaker in range(40):
+            time_s = np.arange(16000) / 16000
+            tone = 3000 * np.sin(2 * np.pi * hertz * rng.uniform(0.95, 1.05) * time_s) * (time_s < 0.6)
+            samples = (tone + rng.normal(0, 80, 16000)).astype(np.int16)
+            soundfile.write(folder / f"tone{hertz}" / f"{speaker:08x}_nohash_0.wav", samples, 16000)
+    return folder
+
+
+def command(words: Path, runs: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "kws_grow.grow", "--data", str(words), "--keywords", "tone400,tone900",
+            "--runs", str(runs), "--run", "r", *QUICK, *more]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    import os
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
+            "KWS_GROW_CACHE": str(tmp_path_factory.mktemp("cache"))}
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    for _ in range(1200):
+        if path.exists():
+            return
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.1)
+    raise AssertionError(f"{path} never came")
+
+
+def interrupted(words: Path, runs: Path, environment, how: signal.Signals) -> subprocess.Popen:
+    """A run stopped by a signal once its first checkpoint is there."""
+    process = subprocess.Popen(command(words, runs), cwd=runs.parent, env=environment, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for(runs / "r" / NAME, process)
+    process.send_signal(how)
+    process.out, process.err = process.communicate(timeout=60)
+    assert not (runs / "r" / "summary.json").exists()
+    return process
+
+
+def test_killed_and_resumed_gives_the_same_bytes(words, tmp_path, environment):
+    killed, straight = tmp_path / "killed", tmp_path / "straight"
+    interrupted(words, killed, environment, signal.SIGKILL)
+    outputs = [subprocess.run(command(words, runs), cwd=tmp_path, env=environment, text=True, check=True,
+                              capture_output=True).stdout for runs in (killed, straight)]
+    assert "resuming" in outputs[0]
+    assert outputs[1].strip().splitlines()[-1] == f"summary: {straight / 'r' / 'summary.json'}"
+    for name in SAME_BYTES:
+        assert (killed / "r" / name).read_bytes() == (straight / "r" / name).read_bytes(), name
+    summary = json.loads((straight / "r" / "summary.json").read_text())
+    assert summary["accuracy_int8"] > 0.6
+    assert summary["operations"] <= 1e6
+    assert (straight / "r" / "growth.png").stat().st_size > 5000
+    assert resolve("r", None, straight).labels == ("_silence_", "_unknown_", "tone400", "tone900")
+
+
+def test_ctrl_c_is_one_line_and_loses_nothing(words, tmp_path, environment):
+    process = interrupted(words, tmp_path / "runs", environment, signal.SIGINT)
+    assert process.returncode == 1
+    errors = [line for line in process.err.splitlines() if line.startswith("error:")]
+    assert errors == [process.err.strip().splitlines()[-1]]
+    assert "Ctrl-C" in errors[0]
+    assert "Traceback" not in process.err
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    (["--board", "nano34"], "nano33ble"),
+    (["--method", "magic"], "allowed: energy-aware, random"),
+    (["--budget", "tiny"], "allowed: small, medium, large"),
+    (["--budget", "ops<=1000"], "even the seed net exceeds it"),
+    (["--budget", "ops<=-3"], "positive number"),
+    (["--device", "tpu"], "allowed: auto, cpu, cuda"),
+    (["--final-epochs", "0"], "whole numbers from 1"),
+    (["--keywords", "tone400,banana"], "banana"),
+    (["--data", "nowhere"], "nowhere"),
+    (["--seed", "x"], "--seed"),
+])
+def test_mistakes_are_one_line(words, tmp_path, monkeypatch, capfd, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["grow", *command(words, tmp_path / "runs")[3:], *arguments])
+    with pytest.raises(SystemExit) as stop:
+        run_command(grow.main)
+    error = capfd.readouterr().err.strip().splitlines()[-1]
+    assert stop.value.code in (1, 2)
+    assert error.startswith("error: ")
+    assert says in error
+
+
+def test_a_run_of_another_configuration_is_not_touched(words, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "runs" / "r"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    monkeypatch.setattr(sys, "argv", ["grow", *command(words, tmp_path / "runs")[3:]])
+    with pytest.raises(SystemExit):
+        run_command(grow.main)
+    assert "another configuration (differs in augmentation, board" in capfd.readouterr().err
+    assert [path.name for path in folder.iterdir()] == ["config.json"]
+
+
+def test_full_disk_keeps_the_checkpoint_before(words, tmp_path, monkeypatch, capfd):
+    import errno
+
+    import torch
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["grow", *command(words, tmp_path / "runs")[3:]])
+    save, calls = torch.save, []
+
+    def full(state, path):
+        calls.append(path)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        save(state, path)
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(SystemExit) as stop:
+        run_command(grow.main)
+    assert stop.value.code == 1
+    assert "No space left on device" in capfd.readouterr().err
+    from kws_grow.checkpoint import load_checkpoint
+    assert load_checkpoint(tmp_path / "runs" / "r", torch.device("cpu"))["growth"]["epochs"] == 1
