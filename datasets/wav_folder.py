@@ -19,7 +19,7 @@ def find_official(data: Path) -> Path | None:
     """DATA itself or the newest version in it, where a folder has at least one of the official lists."""
     if not data.is_dir():
         return None
-    folders = [data, *sorted((path for path in data.iterdir() if path.is_dir()), reverse=True)]
+    folders = [data, *sorted((path for path in data.iterdir() if path.is_dir() and path.name[0] != "."), reverse=True)]
     return next((folder for folder in folders if any((folder / name).is_file() for name in LISTS.values())), None)
 
 
