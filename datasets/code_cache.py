@@ -33,7 +33,7 @@ def cached_codes(root: Path, names: list[str]) -> tuple[np.ndarray, list[str]]:
     """Codes of root/name for every name, uint8 [n, 98, 40], and why a clip is unusable, [n] ("" where it is fine).
 
     A file whose size and time of change are those of the last call is not even opened; one whose bytes are known
-    is not decoded; a damaged cache file is computed anew.
+    is not decoded; a damaged cache file is computed anew. Files of `root` that are not asked for stay cached.
     """
     path = cache_folder() / f"codes-{features_version()}" / f"{_key(root)}.npz"
     pack = _read_pack(path)
@@ -44,7 +44,9 @@ def cached_codes(root: Path, names: list[str]) -> tuple[np.ndarray, list[str]]:
         _compute(root, missing, digests, pack.rows)
     finally:
         if missing or any(name not in pack.stamps or pack.stamps[name] != stamps[name] for name in names):
-            _write_pack(path, {name: stamps[name] for name in names if digests[name] in pack.rows}, digests, pack.rows)
+            others = {name: stamp for name, stamp in pack.stamps.items() if _stamp(root / name) == stamp}
+            done = {name: stamps[name] for name in names if digests[name] in pack.rows}
+            _write_pack(path, others | done, pack.digests | digests, pack.rows)
     rows = [pack.rows[digests[name]] for name in names]
     return np.array([codes for codes, _ in rows], np.uint8).reshape(-1, *CLIP_SHAPE), [reason for _, reason in rows]
 

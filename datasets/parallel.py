@@ -19,7 +19,7 @@ def parallel_map(function: Callable, items: Sequence, what: str, unit: str = "it
 
     fresh: every item in a process of its own.
     """
-    workers = min(_cores(), len(items))
+    workers = min(cores(), len(items))
     if workers < 2 and not fresh:
         yield from map(function, progress(items, what, unit=unit))
         return
@@ -35,7 +35,8 @@ def parallel_map(function: Callable, items: Sequence, what: str, unit: str = "it
             pool.shutdown(cancel_futures=True)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Those this process may run on; all of the machine where the system does not tell (macOS)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

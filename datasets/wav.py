@@ -1,5 +1,6 @@
 """WAV files of any kind to int16 at 16 kHz, one second a clip."""
 
+import os
 import struct
 import warnings
 from pathlib import Path
@@ -10,7 +11,7 @@ import soundfile
 from datasets.console import UserError
 from datasets.features import CLIP_SAMPLES, SAMPLE_RATE
 
-READING_RULES = 1  # to be raised when a rule below changes: cached codes are computed anew
+READING_RULES = 2  # to be raised when a rule below changes: cached codes are computed anew
 LOUDEST_STEP = SAMPLE_RATE // 100  # a long clip's loudest second is sought in steps of 10 ms
 UNKNOWN_LENGTHS = (0, 0xFFFFFFFF)  # data lengths of WAVs that were written to a pipe
 LONGEST_S = 3600
@@ -64,7 +65,7 @@ def _check_length(path: Path) -> None:
         if file.read(4) not in (b"RIFF", b"RF64"):
             raise UserError(f"{path}: is not a WAV file (no RIFF header)")
         file.seek(12)
-        while header := file.read(8):
+        while len(header := file.read(8)) == 8:  # stray bytes at the end do no harm
             tag, length = struct.unpack("<4sI", header)
             end = file.tell() + length
             if tag == b"data" and end > size and length not in UNKNOWN_LENGTHS:
@@ -74,7 +75,7 @@ def _check_length(path: Path) -> None:
 
 def _read_samples(path: Path) -> tuple[np.ndarray, int]:
     """Samples [n] or [n, channels] and their rate; 16-bit mono as it is, all else as float64 of full scale 1."""
-    with soundfile.SoundFile(path) as file:
+    with soundfile.SoundFile(os.fsencode(path)) as file:  # its own encoding refuses names that are not UTF-8
         if file.frames > LONGEST_S * file.samplerate:
             raise UserError(f"{path}: longer than {LONGEST_S} s; cut it into clips")
         plain = file.subtype == "PCM_16" and file.channels == 1

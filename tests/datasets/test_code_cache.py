@@ -73,6 +73,22 @@ def test_a_new_file_leaves_the_others_cached(folder, no_decoding, monkeypatch):
     assert decoded == [root / names[-1]]
 
 
+def test_files_that_are_not_asked_for_stay_cached_while_they_are_as_they_were(folder, cache, monkeypatch):
+    root, names = folder
+    cached_codes(root, names[:4])
+    os.utime(root / names[1], (1, 1))
+    (root / names[2]).unlink()
+    cached_codes(root, names[5:])
+    with np.load(pack(cache)) as file:
+        assert sorted(file["names"].tolist()) == [names[i] for i in (0, 3, 5)]
+    decoded = []
+    monkeypatch.setattr(wav, "read_waveform", lambda path: decoded.append(path) or read_waveform(path))
+    kept = [names[i] for i in (0, 3, 4, 5)]
+    codes = cached_codes(root, kept)[0]
+    assert decoded == [root / names[4]]
+    np.testing.assert_array_equal(codes, [features.log_mel_codes(read_waveform(root / name), 160) for name in kept])
+
+
 @pytest.mark.parametrize(("name", "value"), [("CODE_GAIN", 20.0), ("ENERGY_FLOOR", 5.0), ("MEL_HIGH_HZ", 4100.0)])
 def test_a_changed_constant_invalidates(folder, monkeypatch, name, value):
     root, names = folder
@@ -115,7 +131,7 @@ def test_many_clips_go_through_processes_and_come_back_in_order(tmp_path, make_w
     root = tmp_path / "words"
     names = make_words(root, {"yes": 12, "no": 12})
     monkeypatch.setattr(code_cache, "CHUNK_CLIPS", 8)
-    monkeypatch.setattr("datasets.parallel._cores", lambda: 2)
+    monkeypatch.setattr("datasets.parallel.cores", lambda: 2)
     (root / names[9]).write_bytes(b"RIFFxxxx")
     codes, reasons = cached_codes(root, names)
     assert [i for i, reason in enumerate(reasons) if reason] == [9]

@@ -13,7 +13,7 @@ from datasets.parallel import parallel_map
 
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch):
-    monkeypatch.setattr(parallel, "_cores", lambda: 2)
+    monkeypatch.setattr(parallel, "cores", lambda: 2)
 
 
 def test_results_come_in_order_from_other_processes():
@@ -40,8 +40,19 @@ def test_a_killed_worker_is_told():
 
 def test_main_is_not_imported_by_the_workers():
     """A main module without a guard, fed through a pipe: importing it again would fail or recurse."""
-    program = ("from datasets.parallel import parallel_map\nimport datasets.parallel as p\np._cores = lambda: 2\n"
+    program = ("from datasets.parallel import parallel_map\nimport datasets.parallel as p\np.cores = lambda: 2\n"
                "print(list(parallel_map(len, ['a', 'bb', 'ccc'], 'words')))\n")
     done = subprocess.run([sys.executable, "-"], input=program, capture_output=True, text=True, timeout=60,
                           cwd=os.path.dirname(os.path.dirname(parallel.__file__)))
     assert (done.stdout, done.returncode) == ("[1, 2, 3]\n", 0), done.stderr
+
+
+def test_cores_where_affinity_is_not_told(monkeypatch):
+    monkeypatch.undo()
+    if hasattr(os, "sched_getaffinity"):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5})
+        assert parallel.cores() == 3
+        monkeypatch.delattr(os, "sched_getaffinity")
+    assert parallel.cores() == os.cpu_count()
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert parallel.cores() == 1

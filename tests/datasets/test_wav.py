@@ -77,6 +77,13 @@ def whole() -> bytes:
                        b"data", len(data)) + data
 
 
+@pytest.mark.parametrize("stray", [bytes(1), b"\n", bytes(7), b"LIST", b"LIST\2\0\0\0ab"])
+def test_bytes_after_the_samples_do_no_harm(tmp_path, stray):
+    path = tmp_path / "a.wav"
+    path.write_bytes(whole() + stray)
+    np.testing.assert_array_equal(read_recording(path), np.arange(16000))
+
+
 @pytest.mark.parametrize(("content", "message"), [
     (b"", "is empty"),
     (whole()[:9000], "is truncated"),
