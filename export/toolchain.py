@@ -4,9 +4,10 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
-from datasets.console import UserError
+from datasets.console import UserError, run_command
 
 # tool: packages of apt, dnf and brew
 INSTALL = {
@@ -17,6 +18,12 @@ INSTALL = {
     "arm-none-eabi-objcopy": ("binutils-arm-none-eabi", "arm-none-eabi-binutils-cs", "--cask gcc-arm-embedded"),
     "qemu-system-arm": ("qemu-system-arm", "qemu-system-arm", "qemu"),
 }
+REQUIRED = ("gcc", "arm-none-eabi-gcc", "qemu-system-arm")  # what `make setup` sees to; clang is for tests alone
+ARM_TOOLS = ("arm-none-eabi-gcc", "arm-none-eabi-objcopy")
+HOST_COMPILERS = ("cc", "gcc", "clang")
+LIBRARY_FLAGS = {**dict.fromkeys(HOST_COMPILERS, ()), "arm-none-eabi-gcc": ("--specs=nano.specs",)}
+# Without a network, apt gives up soon.
+APT = ("apt-get", "-o", "Acquire::http::Timeout=10", "-o", "Acquire::Retries=0")
 
 
 def find_tool(name: str) -> Path:
@@ -28,8 +35,25 @@ def find_tool(name: str) -> Path:
 
 
 def have(*names: str) -> bool:
-    """Whether all these tools are installed."""
-    return all(shutil.which(name) for name in names)
+    """Whether all these tools are installed, compilers with their C library."""
+    return all(shutil.which(name) and (name not in LIBRARY_FLAGS or _finds_library(name)) for name in names)
+
+
+def _finds_library(compiler: str) -> bool:
+    """Whether it compiles one line: distributions pack the C library apart from the compiler."""
+    command = [compiler, *LIBRARY_FLAGS[compiler], "-fsyntax-only", "-x", "c", "-"]
+    try:
+        return not subprocess.run(command, input=b"#include <stdint.h>\n", capture_output=True, timeout=60).returncode
+    except (OSError, subprocess.SubprocessError):
+        return False
+
+
+def host_compiler() -> str:
+    """The C compiler of this machine. UserError where there is none that works."""
+    for name in HOST_COMPILERS:
+        if have(name):
+            return name
+    raise UserError(f"no working C compiler ({', '.join(HOST_COMPILERS)}); {install_line('gcc')}")
 
 
 def install_line(name: str) -> str:
@@ -54,8 +78,43 @@ def run_tool(command: list, what: str, timeout_s: float = 300.0) -> str:
 def first_error(output: str) -> str:
     """The line of a compiler's or linker's output that says most: an overflow, else the first error, else the first."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    for pattern in (r"overflowed by \d+ bytes", r"\berror:|undefined reference"):
+    for pattern in (r"overflowed by \d+ bytes", r"\berror:|undefined reference|^E: "):
         found = [line for line in lines if re.search(pattern, line)]
         if found:
             return found[0]
     return lines[0] if lines else ""
+
+
+def missing() -> tuple[str, ...]:
+    """Those of REQUIRED that are not there or do not work."""
+    return tuple(name for name in REQUIRED if not have(name))
+
+
+def install(names: tuple[str, ...]) -> None:
+    """Install Debian's packages of these tools; needs root. UserError with apt's own words where that fails."""
+    packages = sorted({package for name in names for package in INSTALL[name][0].split()})
+    print(f"installing {' '.join(packages)}", flush=True)
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+    for command in (("update",), ("install", "-y", "--no-install-recommends", *packages)):
+        done = subprocess.run([*APT, *command], capture_output=True, text=True, env=environment,
+                              stdin=subprocess.DEVNULL)
+        if done.returncode:
+            raise UserError(f"apt-get {command[0]} failed: {first_error(done.stderr)}")
+
+
+def main() -> None:
+    """Install what is missing where this runs as root on a Debian-like system; elsewhere say how, and go on."""
+    absent = missing()
+    if absent and os.geteuid() == 0 and shutil.which("apt-get"):
+        try:
+            install(absent)
+        except (UserError, OSError) as error:
+            print(error, file=sys.stderr)
+        absent = missing()
+    for name in absent:
+        print(f"{name} is not there or lacks its C library, so what needs it will be left out; {install_line(name)}",
+              file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run_command(main)
