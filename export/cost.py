@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, astuple, dataclass
 from math import inf
 
@@ -52,8 +53,12 @@ class Cost:
 
     @property
     def memory_bytes(self) -> int:
-        """Hello Edge's memory: weights, biases and the largest pair of activations."""
-        return self.model_bytes + self.ram_bytes
+        return hello_edge_memory(self.model_bytes, self.ram_bytes)
+
+
+def hello_edge_memory(model_bytes, ram_bytes):
+    """Hello Edge's memory, bytes: weights, biases and the largest pair of activations. Of numbers or arrays."""
+    return model_bytes + ram_bytes
 
 
 def _kind(layer: LayerShape) -> str:
@@ -114,7 +119,8 @@ BUDGETS = {
 }
 LIMIT_NAMES = {"ops": "operations", "mem": "memory_bytes", "flash": "flash_bytes", "ram": "ram_bytes",
                "cycles": "cycles", "ms": "latency_ms", "uj": "energy_uj"}
-_FACTORS = {"k": 1e3, "m": 1e6}
+_FACTORS = {"": 1.0, "k": 1e3, "m": 1e6}
+_LIMIT = re.compile(r"([a-z]+)<=([0-9]*\.?[0-9]+(?:e[0-9]+)?)([km]?)")
 
 
 def parse_budget(text: str) -> Limits:
@@ -125,15 +131,11 @@ def parse_budget(text: str) -> Limits:
 
 
 def _parse_limit(part: str, text: str) -> tuple[str, float]:
-    name, found, value = part.lower().partition("<=")
-    factor = _FACTORS.get(value[-1:], 1.0)
-    try:
-        number = float(value.rstrip("km")) * factor
-    except ValueError:
-        number = 0.0
-    if not found or name not in LIMIT_NAMES or not 0 < number < inf:
+    found = _LIMIT.fullmatch(part.lower())
+    number = float(found[2]) * _FACTORS[found[3]] if found else 0.0
+    if not found or found[1] not in LIMIT_NAMES or not 0 < number < inf:
         _refuse(part, text)
-    return LIMIT_NAMES[name], number
+    return LIMIT_NAMES[found[1]], number
 
 
 def _refuse(part: str, text: str):
