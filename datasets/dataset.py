@@ -39,6 +39,7 @@ class Dataset:
     wavs: folder with one sub-folder per word, where the source has waveforms; else None.
     list_sha256: hash of the validation list.
     skipped: one line for every clip that could not be used: its path and why.
+    source: the folder (or .npz) that was read: the one given, data/, or that of the synthetic speech.
     """
 
     name: str
@@ -51,3 +52,4 @@ class Dataset:
     wavs: Path | None
     list_sha256: str
     skipped: tuple[str, ...]
+    source: Path

@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +60,7 @@ def read_material(data: Path) -> Material:
         raise UserError(f"{data}: no such folder; {allowed}")
     for source in SOURCES:
         if found := source.find(data):
-            return source.read(found)
+            return replace(source.read(found), source=data)
     raise UserError(f"{data}: no clips in it; {allowed}")
 
 
@@ -118,7 +118,8 @@ def main() -> None:
         print(label.ljust(14), *(f"{table[name][label]:10d}" for name in table))
     finish({"dataset": dataset.name, "clips": sum(sum(column.values()) for column in table.values()),
             "skipped": len(dataset.skipped), "validation_list_sha256": dataset.list_sha256,
-            "wavs": str(dataset.wavs), "counts": table, "skipped_clips": list(dataset.skipped)}, arguments.out, "Data")
+            "source": str(dataset.source), "wavs": str(dataset.wavs), "counts": table,
+            "skipped_clips": list(dataset.skipped)}, arguments.out, "Data")
 
 
 def parse_keywords(text: str) -> tuple[str, ...] | None:

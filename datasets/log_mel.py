@@ -9,9 +9,9 @@ import numpy as np
 from datasets.code_cache import CLIP_SHAPE, cached_codes
 from datasets.console import UserError
 from datasets.material import Material
-from datasets.noise import NOISE_FOLDER, Images, Recordings, read_noise
+from datasets.noise import FEWEST_IMAGES, NOISE_FOLDER, Images, Recordings, noise_files, read_noise, stand_in
 from datasets.splits import speaker_of
-from datasets.wav_folder import find_official, official_parts
+from datasets.wav_folder import find_official, official_parts, skipped_lines
 
 FILE = "log_mel.npz"
 FIELDS = ("x", "word", "clip", "speaker", "split")
@@ -29,11 +29,11 @@ def read_images(path: Path) -> Material:
     words, clips = fields["word"][spoken].tolist(), fields["clip"][spoken].tolist()
     names = tuple(f"{word}/{Path(clip).stem}.wav" for word, clip in zip(words, clips, strict=True))
     root = find_official(path.parent)
-    tests, test_codes = _test_clips(root)
+    tests, test_codes, skipped = _test_clips(root)
     return Material("speech_commands_v0.02", names + tests,
                     (*fields["speaker"][spoken].tolist(), *(speaker_of(name.split("/")[1]) for name in tests)),
                     (*fields["split"][spoken].tolist(), *("testing" for _ in tests)),
-                    np.concatenate([fields["x"][spoken], test_codes]), _noise(fields, root), root)
+                    np.concatenate([fields["x"][spoken], test_codes]), _noise(fields, root), root, skipped=skipped)
 
 
 def _read_fields(path: Path) -> dict[str, np.ndarray]:
@@ -50,19 +50,19 @@ def _read_fields(path: Path) -> dict[str, np.ndarray]:
     return fields
 
 
-def _test_clips(root: Path | None) -> tuple[tuple[str, ...], np.ndarray]:
-    """Clips of the testing list that are there as WAVs: names, uint8 [n, 98, 40]."""
+def _test_clips(root: Path | None) -> tuple[tuple[str, ...], np.ndarray, tuple[str, ...]]:
+    """Clips of the testing list that are there as WAVs: names, uint8 [n, 98, 40], a line for each unusable one."""
     parts = official_parts(root) if root else {}
     names = sorted(name for name, part in parts.items() if part == "testing" and (root / name).is_file())
     codes, reasons = cached_codes(root, names) if names else (np.zeros((0, *CLIP_SHAPE), np.uint8), [])
     good = [i for i, reason in enumerate(reasons) if not reason]
-    return tuple(names[i] for i in good), codes[good]
+    return tuple(names[i] for i in good), codes[good], skipped_lines(root, names, reasons)
 
 
 def _noise(fields: dict[str, np.ndarray], root: Path | None) -> Recordings | Images:
-    if root and any((root / NOISE_FOLDER).glob("*.wav")):
+    if root and noise_files(root):
         return read_noise(root)
     order = [i for i in np.argsort(fields["clip"]) if fields["split"][i] == "noise"]
-    if not order:
-        raise UserError(f"{FILE} holds no noise images, and no {NOISE_FOLDER} folder is beside it")
+    if len(order) < FEWEST_IMAGES:
+        return stand_in(f"{FILE} holds {len(order)} noise images, not {FEWEST_IMAGES}, and {NOISE_FOLDER} is missing")
     return Images(tuple(Path(name).stem for name in fields["clip"][order].tolist()), fields["x"][order])

@@ -18,6 +18,7 @@ class Material:
     parts: n of "training", "validation", "testing".
     codes: uint8 [n, 98, 40].
     default_keywords: those taken where the user names none; None for the ten official ones, as far as they are there.
+    source: as in Dataset; datasets.load sets it.
     """
 
     name: str
@@ -29,3 +30,4 @@ class Material:
     wavs: Path | None
     default_keywords: tuple[str, ...] | None = None
     skipped: tuple[str, ...] = ()
+    source: Path = Path(".")

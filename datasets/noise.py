@@ -1,6 +1,5 @@
 """Noise and the silences cut from it: three quarters to train with, a twentieth for dev, a fifth to report on."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +14,13 @@ from datasets.features import (
     log_mel_codes,
     real_codes,
 )
+from datasets.names import sha1_of
 from datasets.wav import read_recording
 
 NOISE_FOLDER = "_background_noise_"
 REGIONS = {"train": (0.0, 0.75), "dev": (0.75, 0.8), "validation": (0.8, 1.0), "test": (0.8, 1.0)}
 SHORTEST_S = 20  # so that a twentieth holds a second
+FEWEST_IMAGES = 20  # so that a twentieth is one
 GENERATED_S = 60
 
 
@@ -55,15 +56,25 @@ class Recordings:
     def _cut(self, split: str, i: int, per_recording: int) -> tuple[np.ndarray, str]:
         turn, which = divmod(i, len(self.waveforms))
         region = _region(self.waveforms[which], split)
-        start = (len(region) - CLIP_SAMPLES) * turn // max(1, per_recording - 1)
+        start = self._offset(split, which, turn, len(region) - CLIP_SAMPLES, per_recording)
         gain = fixed_gain(f"{split}/{self.names[which]}/{start}")
         wave = np.rint(gain * region[start : start + CLIP_SAMPLES]).astype(np.int16)
         return wave, f"_silence_/{split}_{self.names[which]}_{start}_{gain:.4f}"
 
 
+    def _offset(self, split: str, which: int, turn: int, last: int, per_recording: int) -> int:
+        """Evenly spaced from 0 to last; for test, which has validation's region, once somewhere in equal stretches."""
+        if split == "test":
+            return int((turn + fixed_gain(f"offset/{self.names[which]}/{turn}")) * last / per_recording)
+        return last * turn // max(1, per_recording - 1)
+
+
 @dataclass(frozen=True)
 class Images:
-    """Noise that is there only as images of a second. codes: uint8 [n, 98, 40]; names [n]; the rest as Recordings."""
+    """Noise that is there only as images of a second.
+
+    codes: uint8 [n, 98, 40], at least FEWEST_IMAGES; names [n]; the rest as Recordings.
+    """
 
     names: tuple[str, ...]
     codes: np.ndarray
@@ -75,8 +86,9 @@ class Images:
         return tuple(_region(self.codes, "train"))
 
     def silence_codes(self, split: str, count: int) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Images of the split's region in turn, with the gain applied to their mel power."""
-        codes, names = _region(self.codes, split), _region(np.array(self.names), split)
+        """Images of the split's region in turn (test's backwards), with the gain applied to their mel power."""
+        order = slice(None, None, -1 if split == "test" else 1)
+        codes, names = _region(self.codes, split)[order], _region(np.array(self.names), split)[order]
         picks = [(i % len(codes), fixed_gain(f"{split}/{names[i % len(codes)]}/{i}")) for i in range(count)]
         scaled = [np.rint(real_codes(gain**2 * energy_of_codes(codes[which]))) for which, gain in picks]
         return (np.clip(np.array(scaled).reshape(-1, *codes.shape[1:]), 0, 255).astype(np.uint8),
@@ -90,26 +102,36 @@ def _region(array: np.ndarray, split: str) -> np.ndarray:
 
 def fixed_gain(name: str) -> float:
     """0 to 1, uniform over names, four digits: the official recipe draws it uniformly, too."""
-    return round(int.from_bytes(hashlib.sha1(name.encode()).digest()[:4]) / 2**32, 4)
+    return round(int.from_bytes(sha1_of(name)[:4]) / 2**32, 4)
 
 
 def read_noise(root: Path) -> Recordings:
     """The WAVs of root/_background_noise_; short ones joined; generated noise where they do not make 20 seconds."""
-    recordings, bad = _read_folder(root / NOISE_FOLDER)
+    recordings, bad = _read_recordings(noise_files(root))
     long = {name: wave for name, wave in recordings.items() if len(wave) >= SHORTEST_S * SAMPLE_RATE}
     short = [wave for name, wave in recordings.items() if name not in long]
     joined = np.concatenate(short) if short else np.zeros(0, np.int16)
     if len(joined) >= SHORTEST_S * SAMPLE_RATE:
         long["joined"] = joined
     if not long:
-        return Recordings(*generated_noise(0), tuple(bad),
-                          f"{root / NOISE_FOLDER}: not {SHORTEST_S} s of noise there; generated noise stands in")
+        return stand_in(f"{root / NOISE_FOLDER}: not {SHORTEST_S} s of noise there", tuple(bad))
     return Recordings(tuple(long), tuple(long.values()), tuple(bad))
 
 
-def _read_folder(folder: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+def stand_in(lack: str, skipped: tuple[str, ...] = ()) -> Recordings:
+    """Generated noise for want of any other; `lack` says of what."""
+    return Recordings(*generated_noise(0), skipped, f"{lack}; generated noise stands in")
+
+
+def noise_files(root: Path) -> list[Path]:
+    """The WAVs of root/_background_noise_, sorted."""
+    return sorted(path for path in (root / NOISE_FOLDER).glob("*") if path.suffix.lower() == ".wav"
+                  and path.name[0] != ".")
+
+
+def _read_recordings(paths: list[Path]) -> tuple[dict[str, np.ndarray], list[str]]:
     recordings, bad = {}, []
-    for path in sorted(path for path in folder.glob("*") if path.suffix.lower() == ".wav"):
+    for path in paths:
         try:
             recordings[path.stem] = read_recording(path)
         except UserError as error:

@@ -9,6 +9,7 @@ import numpy as np
 from datasets.console import UserError
 from datasets.dataset import SILENCE, UNKNOWN, Clips, Dataset
 from datasets.material import Material
+from datasets.names import bytes_of, sha1_of
 
 DEV_SHARE = 0.05
 VALIDATION_SHARE = TESTING_SHARE = 0.1
@@ -22,7 +23,7 @@ def speaker_of(file: str) -> str:
 
 def hash_share(text: str) -> float:
     """0 to 1, uniform over texts; the official recipe's SHA-1 hash."""
-    return int(hashlib.sha1(text.encode()).hexdigest(), 16) % (HASH_RANGE + 1) / HASH_RANGE
+    return int.from_bytes(sha1_of(text)) % (HASH_RANGE + 1) / HASH_RANGE
 
 
 def part_of(speaker: str) -> str:
@@ -58,7 +59,7 @@ def split(material: Material, keywords: Sequence[str]) -> Dataset:
                    _reported(material, label_of, dev, "dev", len(keywords)), validation,
                    _reported(material, label_of, part == "testing", "test", len(keywords)),
                    material.noise.training_codes(), material.wavs, list_hash(validation.names),
-                   material.skipped + material.noise.skipped)
+                   material.skipped + material.noise.skipped, material.source)
 
 
 def _require_keywords(material: Material, label_of: np.ndarray, splits: dict[str, np.ndarray]) -> None:
@@ -70,7 +71,7 @@ def _require_keywords(material: Material, label_of: np.ndarray, splits: dict[str
 
 def list_hash(names: Sequence[str]) -> str:
     """SHA-256 of the names, one a line."""
-    return hashlib.sha256("".join(f"{name}\n" for name in names).encode()).hexdigest()
+    return hashlib.sha256(bytes_of("".join(f"{name}\n" for name in names))).hexdigest()
 
 
 def _take(material: Material, label_of: np.ndarray, chosen: np.ndarray) -> Clips:
@@ -94,7 +95,7 @@ def _reported(material: Material, label_of: np.ndarray, mask: np.ndarray, split:
                  np.concatenate([spoken.labels, np.zeros(count, np.int64)]), spoken.names + names)
 
 
-def unknown_rank(name: str) -> tuple[str, str]:
+def unknown_rank(name: str) -> tuple[bytes, str]:
     """Unknown clips are taken in this order: SHA-1 of the file name, then the word."""
     word, file = name.split("/")
-    return hashlib.sha1(file.encode()).hexdigest(), word
+    return sha1_of(file), word

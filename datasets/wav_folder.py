@@ -1,13 +1,14 @@
 """Folders of WAVs, one sub-folder a word: the official layout and the user's own."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from datasets.code_cache import cached_codes
 from datasets.console import UserError
 from datasets.dataset import UNKNOWN
 from datasets.material import Material
+from datasets.names import is_utf8
 from datasets.noise import read_noise
 from datasets.splits import part_of, speaker_of
 
@@ -42,12 +43,15 @@ def read_own(root: Path) -> Material:
 def official_parts(root: Path) -> dict[str, str]:
     """word/file.wav -> "validation" or "testing", as the lists have it."""
     lists = {part: root / name for part, name in LISTS.items() if (root / name).is_file()}
-    return {name: part for part, path in lists.items() for name in path.read_text(encoding="utf-8").split()}
+    return {name: part for part, path in lists.items() for name in path.read_text("utf-8", "surrogateescape").split()}
 
 
 def wav_names(root: Path) -> list[str]:
     """word/file.wav of every WAV below root, sorted; no word is a folder that starts with '_' or '.', but _unknown_."""
     words = [path for path in root.iterdir() if path.is_dir() and (path.name == UNKNOWN or path.name[0] not in "_.")]
+    for word in words:
+        if not is_utf8(word.name):
+            raise UserError(f"{root}: the name of its folder {word.name!r} is not UTF-8; rename it")
     return sorted(f"{word.name}/{path.name}" for word in words for path in word.iterdir()
                   if path.suffix.lower() == ".wav" and path.name[0] != ".")
 
@@ -57,13 +61,18 @@ def read_wavs(root: Path, part: Callable[[str], str], every_word: bool = False) 
     names = wav_names(root)
     codes, reasons = cached_codes(root, names)
     good = [i for i, reason in enumerate(reasons) if not reason]
-    skipped = tuple(f"{root / name}: {reason}" for name, reason in zip(names, reasons, strict=True) if reason)
+    skipped = skipped_lines(root, names, reasons)
     if not good:
         raise UserError(f"{root}: none of its {len(names)} WAVs can be used; the first: {(*skipped, 'none there')[0]}")
     kept = tuple(names[i] for i in good)
     keywords = tuple(sorted({name.split("/")[0] for name in kept} - {UNKNOWN})) if every_word else None
     return Material(source_name(root), kept, tuple(speaker_of(name.split("/")[1]) for name in kept),
                     tuple(map(part, kept)), codes[good], read_noise(root), root, keywords, skipped)
+
+
+def skipped_lines(root: Path, names: Sequence[str], reasons: Sequence[str]) -> tuple[str, ...]:
+    """Path and reason of every clip that has a reason not to be used."""
+    return tuple(f"{root / name}: {reason}" for name, reason in zip(names, reasons, strict=True) if reason)
 
 
 def source_name(root: Path) -> str:

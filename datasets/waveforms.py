@@ -1,6 +1,5 @@
 """Waveforms to run a finished net on: labelled folders of WAVs, and the validation clips that have one."""
 
-import hashlib
 import sys
 from collections.abc import Sequence
 from itertools import chain, zip_longest
@@ -13,7 +12,8 @@ from datasets.dataset import SILENCE, UNKNOWN, Clips
 from datasets.features import CLIP_SAMPLES
 from datasets.load import read_data
 from datasets.material import Material
-from datasets.noise import Recordings
+from datasets.names import sha1_of
+from datasets.noise import Images, Recordings
 from datasets.splits import split
 from datasets.wav import read_waveform
 
@@ -32,7 +32,8 @@ def emulation_clips(data: Path | None, clips: Path | None, labels: Sequence[str]
         return _read(spread(pairs, limit), {})
     material = read_data(data, _words(labels))
     if material.wavs is None:
-        raise UserError(f"{data}: holds images of clips, no waveforms; allowed: the WAVs beside them, or CLIPS=DIR")
+        raise UserError(f"{material.source}: holds images of clips, no waveforms; allowed: the WAVs beside them, "
+                        "or CLIPS=DIR")
     return _validation_clips(material, labels, limit)
 
 
@@ -45,7 +46,7 @@ def labelled_clips(folder: Path, labels: Sequence[str]) -> list[tuple[Path, int]
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; {LAYOUT}")
-    found = [(path, label_index(path.parent.name, labels)) for path in sorted(folder.glob("*/*"))
+    found = [(path, label_index(path.parent.name, labels)) for path in sorted(folder.glob("*/[!.]*"))
              if path.suffix.lower() == ".wav" and (path.parent.name in labels or path.parent.name[0] not in "_.")]
     if not found:
         raise UserError(f"{folder}: no clips in it; {LAYOUT}")
@@ -72,7 +73,7 @@ def read_clips(paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, tuple[str
 
 def spread(pairs: Sequence[tuple[str, int]], limit: int | None) -> list[tuple[str, int]]:
     """The first `limit` when one of every label is taken in turn, those of a label in the order of a hash."""
-    order = sorted(pairs, key=lambda pair: hashlib.sha1("/".join(Path(pair[0]).parts[-2:]).encode()).digest())
+    order = sorted(pairs, key=lambda pair: sha1_of("/".join(Path(pair[0]).parts[-2:])))
     groups = [[pair for pair in order if pair[1] == label] for label in sorted({label for _, label in pairs})]
     turns = (pair for pair in chain.from_iterable(zip_longest(*groups)) if pair is not None)
     return [pair for pair, _ in zip(turns, range(len(pairs) if limit is None else limit), strict=False)]
@@ -94,8 +95,11 @@ def _validation_clips(material: Material, labels: Sequence[str], limit: int | No
     return _read(spread(pairs, limit), silences)
 
 
-def _silences(noise: Recordings, validation: Clips) -> dict[str, np.ndarray]:
-    """name -> int16 [16000] of the validation split's silences."""
+def _silences(noise: Recordings | Images, validation: Clips) -> dict[str, np.ndarray]:
+    """name -> int16 [16000] of the validation split's silences; none, and said so, where noise is there as images."""
+    if isinstance(noise, Images):
+        print("no silence among the clips: their noise is there only as images", file=sys.stderr)
+        return {}
     waves, names = noise.silences("validation", int((validation.labels == 0).sum()))
     return dict(zip(names, waves, strict=True))
 

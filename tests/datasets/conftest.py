@@ -55,6 +55,25 @@ def official(tmp_path, make_words):
     return root
 
 
+def _save_images(path, x=None, noises=40, **changes):
+    """A log_mel.npz of 40 speakers saying yes, no and bed, and noise images."""
+    words, speakers = ["yes", "no", "bed"], range(40)
+    rows = [(word, f"{k:08x}_nohash_0.jpg", f"{k:08x}", "validation" if k >= 30 else "training")
+            for word in words for k in speakers] + [("_background_noise_", f"{k}_background.jpg", "", "noise")
+                                                    for k in range(noises)]
+    word, clip, speaker, split = map(np.array, zip(*rows, strict=True))
+    x = np.random.default_rng(0).integers(0, 256, (len(rows), 98, 40)).astype(np.uint8) if x is None else x
+    fields = {"x": x, "word": word, "clip": clip, "speaker": speaker, "split": split, **changes}
+    np.savez(path, **{name: field for name, field in fields.items() if field is not None})
+    return x
+
+
+@pytest.fixture
+def save_images():
+    """save_images(path, x, noises, field=...): writes a log_mel.npz; returns x."""
+    return _save_images
+
+
 def _shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the real recordings are not in ../shared")

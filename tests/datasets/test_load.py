@@ -1,6 +1,7 @@
 """DATA of every kind, good and bad."""
 
 import json
+import os
 import sys
 
 import numpy as np
@@ -10,19 +11,6 @@ from datasets import features
 from datasets.console import UserError, run_command
 from datasets.load import counts, load, main, parse_keywords
 from datasets.wav import read_waveform, write_wav
-
-
-def save_images(path, x=None, **changes):
-    """A log_mel.npz of 40 speakers saying yes, no and bed, and 40 noise images."""
-    words, speakers = ["yes", "no", "bed"], range(40)
-    rows = [(word, f"{k:08x}_nohash_0.jpg", f"{k:08x}", "validation" if k >= 30 else "training")
-            for word in words for k in speakers] + [("_background_noise_", f"{k}_background.jpg", "", "noise")
-                                                    for k in range(40)]
-    word, clip, speaker, split = map(np.array, zip(*rows, strict=True))
-    x = np.random.default_rng(0).integers(0, 256, (len(rows), 98, 40)).astype(np.uint8) if x is None else x
-    fields = {"x": x, "word": word, "clip": clip, "speaker": speaker, "split": split, **changes}
-    np.savez(path, **{name: field for name, field in fields.items() if field is not None})
-    return x
 
 
 def test_official_layout(official):
@@ -67,7 +55,7 @@ def test_own_folder_without_other_words_has_no_unknown(tmp_path, make_words):
     assert {column["_unknown_"] for column in counts(load(tmp_path / "mine")).values()} == {0}
 
 
-def test_images_alone(tmp_path, capsys):
+def test_images_alone(save_images, tmp_path, capsys):
     x = save_images(tmp_path / "log_mel.npz")
     dataset = load(tmp_path, ("yes", "no"))
     assert counts(dataset)["validation"] == {"_silence_": 10, "_unknown_": 10, "yes": 10, "no": 10}
@@ -79,7 +67,7 @@ def test_images_alone(tmp_path, capsys):
     assert "noise images" in capsys.readouterr().err
 
 
-def test_images_beside_wavs_take_their_noise_and_test_clips_from_there(official):
+def test_images_beside_wavs_take_their_noise_and_test_clips_from_there(save_images, official):
     save_images(official.parent / "log_mel.npz")
     dataset = load(official.parent, ("yes", "no"))
     images = load(official.parent / "log_mel.npz", ("yes", "no"))
@@ -90,6 +78,52 @@ def test_images_beside_wavs_take_their_noise_and_test_clips_from_there(official)
     place = dataset.test.names.index("yes/0000001e_nohash_0.wav")
     np.testing.assert_array_equal(dataset.test.codes[place], features.log_mel_codes(
         read_waveform(official / "yes/0000001e_nohash_0.wav"), 160))
+
+
+def test_bad_test_clips_beside_images_are_counted_and_named(save_images, official, capsys):
+    save_images(official.parent / "log_mel.npz")
+    bad = official / "yes" / "0000001e_nohash_0.wav"
+    bad.write_bytes(b"")
+    dataset = load(official.parent, ("yes", "no"))
+    assert dataset.skipped == (f"{bad}: is empty (0 bytes)",)
+    assert counts(dataset)["test"]["yes"] == 9
+    assert f"skipped 1 of 150 clips, the first: {bad}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("noises", [0, 1, 4, 19, 20, 21, 30])
+def test_few_noise_images(save_images, tmp_path, capsys, noises):
+    save_images(tmp_path / "log_mel.npz", noises=noises)
+    dataset = load(tmp_path, ("yes", "no"))
+    assert {name: table["_silence_"] for name, table in counts(dataset).items()} == {
+        "train": 0, "dev": counts(dataset)["dev"]["_unknown_"], "validation": 10, "test": 0}
+    assert (f"holds {noises} noise images, not 20" in capsys.readouterr().err) == (noises < 20)
+
+
+def test_the_folder_that_was_read_is_told(official, tmp_path, monkeypatch):
+    assert load(official, ("yes",)).source == official
+    assert load(official.parent, ("yes",)).source == official.parent
+    monkeypatch.setattr("datasets.load.default_data", lambda keywords: official if keywords == ("no",) else None)
+    assert load(None, ("no",)).source == official
+
+
+def test_file_names_that_are_not_utf8(tmp_path, make_words):
+    root = tmp_path / "mine"
+    make_words(root, {"hi": 60})
+    for k, path in enumerate(sorted((root / "hi").iterdir())):
+        path.rename(root / "hi" / os.fsdecode(b"caf\xe9%d.wav" % k))
+    for _ in range(2):  # the second from the cache
+        dataset = load(root)
+        assert dataset.skipped == ()
+        assert len(dataset.train.names) > 30
+    (root / "hi").rename(root / os.fsdecode(b"\xe9t\xe9"))
+    with pytest.raises(UserError, match=r"mine: the name of its folder '\\udce9t\\udce9' is not UTF-8; rename it"):
+        load(root)
+
+
+def test_hidden_folders_are_no_data(official):
+    official.rename(official.parent / ".speech_commands_v0.02.partial")
+    with pytest.raises(UserError, match="no clips in it"):
+        load(official.parent)
 
 
 def test_one_bad_clip_is_skipped_counted_and_named(official, capsys):
@@ -143,7 +177,7 @@ def test_none_of_the_default_keywords(official, tmp_path):
     ({"speaker": None}, "damaged, or not as unpack.py writes it .*speaker"),
     ({"word": np.array([object()] * 160)}, "damaged, or not as unpack.py writes it"),
 ])
-def test_wrong_images(tmp_path, changes, message):
+def test_wrong_images(save_images, tmp_path, changes, message):
     save_images(tmp_path / "log_mel.npz", **changes)
     with pytest.raises(UserError, match=message):
         load(tmp_path)
@@ -151,7 +185,7 @@ def test_wrong_images(tmp_path, changes, message):
 
 @pytest.mark.parametrize("damage", [lambda content: content[:5000], lambda content: b"",
                                     lambda content: content[:2000] + bytes(3000) + content[5000:]])
-def test_corrupt_images(tmp_path, damage):
+def test_corrupt_images(save_images, tmp_path, damage):
     save_images(tmp_path / "log_mel.npz")
     (tmp_path / "log_mel.npz").write_bytes(damage((tmp_path / "log_mel.npz").read_bytes()))
     with pytest.raises(UserError, match=r"log_mel.npz: damaged"):

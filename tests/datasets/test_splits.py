@@ -1,5 +1,7 @@
 """Splits: no speaker twice, the same ones every time, and no noise trained on that is reported on."""
 
+import hashlib
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -104,6 +106,14 @@ def test_dev_of_a_part_of_the_data_is_within_dev_of_all(names):
     assert by_hash <= dev
 
 
+def test_names_that_are_not_utf8_are_split_by_their_bytes():
+    names = [f"{word}/{os.fsdecode(bytes([0xE4, k]))}.wav" for word in ("yes", "bed") for k in range(97, 250)]
+    source = material(names, [splits.part_of(splits.speaker_of(name.split("/")[1])) for name in names])
+    dataset = splits.split(source, ("yes",))
+    assert sum(len(getattr(dataset, part).names) for part in ("train", "dev", "validation", "test")) > 200
+    assert splits.hash_share(os.fsdecode(b"\xe4")) == int(hashlib.sha1(b"\xe4").hexdigest(), 16) % 2**27 / (2**27 - 1)
+
+
 def test_known_hashes():
     """So that no later change moves a clip from one split to another."""
     names = ("00000001", "439c84f4", "my clip.wav", "bb05582b")
@@ -132,6 +142,22 @@ def test_silences_come_from_their_region(split, low, high):
     assert cut.max() < high + 0.001
 
 
+def cuts(split: str, count: int) -> set[str]:
+    """Recording and first sample of every silence."""
+    return {name.removeprefix(f"_silence_/{split}_").rsplit("_", 1)[0] for name in POSITIONS.silences(split, count)[1]}
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 50, 371])
+def test_tests_silences_are_not_cut_where_validations_are(count):
+    assert len(cuts("test", count)) == count
+    assert not cuts("test", count) & cuts("validation", count)
+
+
+def test_validations_silences_stay_where_they_are():
+    """Their names are part of the validation list, whose hash stands with every figure."""
+    assert cuts("validation", 5) == {"ramp_0", "back_0", "ramp_52000", "back_52000", "ramp_104000"}
+
+
 def test_training_noise_ends_at_three_quarters():
     wave = np.zeros(16000 * 40, np.int16)
     wave[16000 * 30:] = 20000 * np.sin(np.arange(16000 * 10) / 3)
@@ -149,6 +175,13 @@ def test_gains_are_fixed_and_spread():
     gains = np.array([float(name.rsplit("_", 1)[1]) for name in names])
     assert np.histogram(gains, 5, (0, 1))[0].min() > 40
     assert len(set(names)) == 371
+
+
+def test_test_takes_other_noise_images_than_validation():
+    noise = Images(tuple(f"i{k}" for k in range(40)), np.zeros((40, 98, 40), np.uint8))
+    validation, test = ({name.split("_")[3] for name in noise.silence_codes(split, 4)[1]}
+                        for split in ("validation", "test"))
+    assert (validation, test) == ({"i32", "i33", "i34", "i35"}, {"i39", "i38", "i37", "i36"})
 
 
 def test_image_noise_is_split_and_scaled_in_mel_power():
@@ -175,7 +208,8 @@ def test_short_noises_are_joined_and_missing_ones_generated(tmp_path):
     noise = read_noise(tmp_path)
     assert noise.names == ("joined",)
     assert len(noise.waveforms[0]) == 16000 * 24
-    assert noise.skipped == (f"{folder / 'bad.wav'}: is empty (0 bytes)",)
+    (folder / "._hidden.wav").write_bytes(b"")
+    assert noise.skipped == read_noise(tmp_path).skipped == (f"{folder / 'bad.wav'}: is empty (0 bytes)",)
     (folder / "2.wav").unlink()
     assert read_noise(tmp_path).names == generated_noise(0)[0]
     assert "generated noise" in read_noise(tmp_path).note

@@ -1,5 +1,7 @@
 """Clips to run a finished net on."""
 
+import os
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -96,10 +98,31 @@ def test_a_net_whose_words_are_not_in_the_data(official):
         "yes": 2, "bed": 1, "no": 1}
 
 
-def test_images_without_waveforms(tmp_path):
+def test_images_without_waveforms(tmp_path, monkeypatch):
     fields = {"word": ["yes"] * 40 + ["_background_noise_"] * 40, "speaker": [str(k) for k in range(80)],
               "clip": [f"{k}.jpg" for k in range(80)],
               "split": ["training"] * 30 + ["validation"] * 10 + ["noise"] * 40}
     np.savez(tmp_path / "log_mel.npz", x=np.zeros((80, 98, 40), np.uint8), **fields)
-    with pytest.raises(UserError, match="holds images of clips, no waveforms; allowed: .* or CLIPS=DIR"):
+    message = f"^{tmp_path}: holds images of clips, no waveforms; allowed: .* or CLIPS=DIR"
+    with pytest.raises(UserError, match=message):
         emulation_clips(tmp_path, None, LABELS)
+    monkeypatch.setattr("datasets.load.default_data", lambda _: tmp_path)
+    with pytest.raises(UserError, match=message):
+        emulation_clips(None, None, LABELS)
+
+
+def test_images_beside_waveforms_without_noise(save_images, official, capsys):
+    shutil.rmtree(official / "_background_noise_")
+    save_images(official.parent / "log_mel.npz")
+    _, labels, names = emulation_clips(official.parent, None, LABELS)
+    assert Counter(labels.tolist()) == {1: 10, 2: 10, 3: 10}
+    assert {int(name.split("/")[1][:8], 16) for name in names} == set(range(30, 40))
+    assert "no silence among the clips" in capsys.readouterr().err
+
+
+def test_hidden_files_and_names_that_are_not_utf8(clips):
+    (clips / "yes" / "._00000000_nohash_0.wav").write_bytes(b"AppleDouble")
+    (clips / "no" / "00000000_nohash_0.wav").rename(clips / "no" / os.fsdecode(b"\xe9.wav"))
+    names = emulation_clips(None, clips, LABELS)[2]
+    assert len(names) == 15
+    assert os.fsdecode(b"no/\xe9.wav") in names

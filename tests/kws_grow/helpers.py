@@ -1,5 +1,7 @@
 """Small nets and made-up clips for the tests of kws_grow."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
@@ -44,7 +46,7 @@ def made_up_dataset() -> Dataset:
     noise = (np.random.default_rng(5).integers(20, 90, (300, 40)).astype(np.uint8),)
     rest = (0, 1, 2, 3)
     return Dataset("made-up", (SILENCE, UNKNOWN, "one", "two"), made_up_clips(60), made_up_clips(20, 1, rest),
-                   made_up_clips(20, 2, rest), made_up_clips(0), noise, None, "0" * 64, ())
+                   made_up_clips(20, 2, rest), made_up_clips(0), noise, None, "0" * 64, (), Path("made-up"))
 
 
 def board():
