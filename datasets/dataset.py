@@ -35,7 +35,7 @@ class Dataset:
     dev: 5 % of the training speakers by hash; silence and unknown about a twelfth of it each.
     validation, test: see datasets.splits; test is empty where the source has none.
     noise: one uint8 [frames, 40] array a recording, 10 ms frames, its first three quarters; dev's silences come
-        from the next twentieth, validation's from the last fifth.
+        from the next twentieth, validation's and test's, at other places, from the last fifth.
     wavs: folder with one sub-folder per word, where the source has waveforms; else None.
     list_sha256: hash of the validation list.
     skipped: one line for every clip that could not be used: its path and why.

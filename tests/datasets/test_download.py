@@ -146,7 +146,7 @@ def test_refusing_host_is_given_up_at_once(target):
     assert time.monotonic() - started < 3
 
 
-def give_up(url: str, target: Path, monkeypatch, limit_s: float = 0.6) -> float:
+def give_up(url: str, target: Path, monkeypatch, limit_s: float = 1.0) -> float:
     """Seconds that a download which cannot succeed took beyond its limit, here made short."""
     monkeypatch.setattr(download, "ANSWER_S", limit_s)
     started = time.monotonic()
@@ -158,13 +158,13 @@ def give_up(url: str, target: Path, monkeypatch, limit_s: float = 0.6) -> float:
 def test_an_unreachable_host_costs_at_most_ten_seconds(target, monkeypatch):
     """A slow name look-up, then a host that accepts and never answers: one limit for both, not one for each."""
     default_s, look_up = download.ANSWER_S, socket.getaddrinfo
-    monkeypatch.setattr(socket, "getaddrinfo", lambda _, *rest, **more: time.sleep(0.4) or look_up(
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _, *rest, **more: time.sleep(0.8) or look_up(
         "127.0.0.1", *rest, **more))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         beyond_s = give_up(f"http://speech.invalid:{silent.getsockname()[1]}/a", target, monkeypatch)
         silent.settimeout(1)
         silent.accept()[0].close()  # it did connect
-    assert -0.1 < beyond_s < 0.35
+    assert -0.1 < beyond_s < 0.7
     assert default_s + beyond_s <= 10
 
 

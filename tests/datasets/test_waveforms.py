@@ -120,9 +120,10 @@ def test_images_beside_waveforms_without_noise(save_images, official, capsys):
     assert "no silence among the clips" in capsys.readouterr().err
 
 
-def test_hidden_files_and_names_that_are_not_utf8(clips):
+def test_hidden_files_and_names_that_are_not_utf8(clips, capsys):
     (clips / "yes" / "._00000000_nohash_0.wav").write_bytes(b"AppleDouble")
     (clips / "no" / "00000000_nohash_0.wav").rename(clips / "no" / os.fsdecode(b"\xe9.wav"))
     names = emulation_clips(None, clips, LABELS)[2]
     assert len(names) == 15
     assert os.fsdecode(b"no/\xe9.wav") in names
+    assert "skipped" not in capsys.readouterr().err
