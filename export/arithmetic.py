@@ -54,7 +54,7 @@ def _quantize(real: float, scale, zero_point: int) -> int:
     return int(zero_point) + int(np.copysign(floor(abs(steps) + 0.5), steps))
 
 
-def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
     """TFLite's SAME: (before, after) so that ceil(size / stride) windows fit; the odd one is at the end."""
     needed = max(0, (ceil(size / stride) - 1) * stride + (kernel - 1) * dilation + 1 - size)
     return needed // 2, needed - needed // 2

@@ -27,12 +27,21 @@ _CHUNK = 65536
 @cache
 def protocol() -> dict[str, int]:
     """The enumerators of kws_protocol.h without their KWS_."""
-    numbers = {}
-    for body in re.findall(r"enum \w*\s*\{(.*?)\};", PROTOCOL.read_text(), re.DOTALL):
-        following = 0
-        for name, value in re.findall(r"KWS_(\w+)(?:\s*=\s*('.'|\d+))?", re.sub(r"/\*.*?\*/", "", body)):
-            numbers[name] = (ord(value[1]) if value[:1] == "'" else int(value)) if value else following
-            following = numbers[name] + 1
+    return {name: value for numbers in protocol_enums().values() for name, value in numbers.items()}
+
+
+@cache
+def protocol_enums() -> dict[str, dict[str, int]]:
+    """kws_protocol.h's enumerators by their enum's name, that of constants being ""."""
+    return {name: _enumerators(re.sub(r"/\*.*?\*/", "", body, flags=re.DOTALL))
+            for name, body in re.findall(r"enum (\w*)\s*\{(.*?)\};", PROTOCOL.read_text(), re.DOTALL)}
+
+
+def _enumerators(body: str) -> dict[str, int]:
+    numbers, following = {}, 0
+    for name, value in re.findall(r"KWS_(\w+)(?:\s*=\s*('.'|\d+))?", body):
+        numbers[name] = (ord(value[1]) if value[:1] == "'" else int(value)) if value else following
+        following = numbers[name] + 1
     return numbers
 
 
@@ -201,5 +210,5 @@ def _meaning(status: int, payload: bytes) -> str:
     if status == protocol()["FAULT"]:
         exception, pc, lr, cfsr = struct.unpack("<4I", payload)
         return f"faulted: exception {exception} at pc {pc:#010x}, lr {lr:#010x}, CFSR {cfsr:#010x} (firmware.map)"
-    names = {value: name for name, value in list(protocol().items())[-6:]}
+    names = {value: name for name, value in protocol_enums()["kws_status"].items()}
     return f"refused: {names.get(status, f'status {status}').lower().replace('_', ' ')}"

@@ -290,7 +290,7 @@ def float_onnx(net: FloatNet) -> onnx.ModelProto:
 def _float_conv(build: Builder, x: str, layer: FloatLayer, plane: tuple[int, int]) -> str:
     group = layer.weight.shape[2] if layer.op == "depthwise" else 1
     weight = layer.weight.transpose(2, 0, 1)[:, None] if layer.op == "depthwise" else layer.weight.transpose(0, 3, 1, 2)
-    before, after = zip(*(same_padding(size, kernel, stride, 1) for size, kernel, stride
+    before, after = zip(*(same_padding(size, kernel, stride) for size, kernel, stride
                           in zip(plane, weight.shape[2:], layer.stride, strict=True)), strict=True)
     constants = (build.constant(array, np.float32) for array in (weight, layer.bias))
     return _float_relu(build, build.node("Conv", x, *constants, group=group, strides=layer.stride,

@@ -58,6 +58,7 @@ def test_rounding_shift_rounds_halves_away_from_zero(value, exponent):
 @given(st.integers(1, 60), st.integers(1, 12), st.integers(1, 5), st.integers(1, 3))
 def test_same_padding_keeps_ceil_of_size_by_stride(size, kernel, stride, dilation):
     before, after = same_padding(size, kernel, stride, dilation)
+    assert dilation > 1 or same_padding(size, kernel, stride) == (before, after)
     assert after - before in (0, 1)
     if before + after:
         assert window_count(size, kernel, stride, dilation, (before, after)) == -(-size // stride)

@@ -68,7 +68,7 @@ def test_budgets(text, limits):
     "ops<=5mk", "ops<=5km", "ops<=5kk", "ops<=k", "ops<=", "ops=5", "ops<5", "<=5", "speed<=5", "ops<=0", "ops<=-1",
     "ops<=nan", "ops<=inf", "ops<=1e999", "ops<=1_000", "ops<=٣", "tiny", "ops<=5M,"])
 def test_wrong_budgets_name_the_part(part):
-    with pytest.raises(UserError, match="BUDGET=.*is not understood; allowed: small, medium, large, or limits") as error:
+    with pytest.raises(UserError, match="is not understood; allowed: small, medium, large, or limits") as error:
         parse_budget(f"mem<=40k {part}")
     assert repr(part) in str(error.value)
 

@@ -9,6 +9,7 @@ import pytest
 
 from datasets.console import UserError
 from datasets.features import CLIP_SAMPLES, N_FRAMES
+from export import emulator
 from export.boards import board_names, load_board
 from export.emulator import Session, protocol
 from export.host_features import host_codes
@@ -172,3 +173,15 @@ def test_qemu_ends_with_its_session(image):
     assert not folder.exists()
     with pytest.raises(ProcessLookupError):
         os.kill(board.qemu.pid, 0)
+
+
+def test_a_refusal_is_named_wherever_its_enum_stands(monkeypatch, tmp_path):
+    header = emulator.PROTOCOL.read_text().replace("enum kws_status", "enum kws_last { KWS_ODD = 2, KWS_END };\n"
+                                                   "enum kws_status").replace("KWS_FAULT }", "KWS_FAULT, KWS_MORE }")
+    (tmp_path / "protocol.h").write_text(header + "enum kws_other { KWS_FIRST, KWS_SECOND };\n")
+    monkeypatch.setattr(emulator, "PROTOCOL", tmp_path / "protocol.h")
+    for parser in (emulator.protocol, emulator.protocol_enums):
+        monkeypatch.setattr(emulator, parser.__name__, parser.__wrapped__)
+    assert emulator._meaning(protocol()["BAD_CRC"], b"") == "refused: bad crc"
+    assert emulator._meaning(emulator.protocol()["MORE"], b"") == "refused: more"
+    assert emulator._meaning(99, b"") == "refused: status 99"
