@@ -90,7 +90,7 @@ def _banner(graph: Graph) -> str:
     pyproject = Path(__file__).resolve().parent.parent / "pyproject.toml"
     version = tomllib.loads(pyproject.read_text())["project"]["version"]
     return (f"/* Written by kws-grow {version} from a .tflite of SHA-256\n * {graph.sha256}.\n"
-            " * Generated code carries no obligation. */")
+            " * This generated code and the kernels linked with it carry no obligation. */")
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,15 @@ def test_header_tells_what_the_caller_needs(tmp_path):
         "OUTPUT_ZERO_POINT": "(-128)", "MODEL_SHA256": f'"{graph.sha256}"'}
 
 
+def test_the_header_says_whose_it_is(tmp_path):
+    graph = read_tflite(small_model())
+    write_c(graph, tmp_path)
+    for name in ("network.c", "network.h"):
+        banner = (tmp_path / name).read_text().partition("*/")[0]
+        assert graph.sha256 in banner
+        assert "This generated code and the kernels linked with it carry no obligation." in banner
+
+
 def test_same_graph_same_text(tmp_path):
     for name in ("a", "b"):
         write_c(read_tflite(small_model()), tmp_path / name)
