@@ -6,6 +6,7 @@ from pathlib import Path
 
 from datasets.console import Parser, UserError
 from datasets.features import N_FRAMES, N_MELS, MfccQuantizer
+from datasets.wav_folder import MARKER
 from export.graph import Graph
 from export.tflite_reader import read_tflite
 
@@ -64,37 +65,67 @@ def _of_model(path: Path) -> Run:
 def _of_folder(folder: Path) -> Run:
     summary = _summary(folder)
     data = Path(summary.get("data", ""))
-    return Run(folder.name, folder, folder / "model.tflite", tuple(summary["labels"]), summary["dataset"],
-               folder / "net.npz", data if summary.get("data") and data.is_dir() else None)
+    return Run(folder.name, folder, folder / "model.tflite", tuple(summary["labels"]),
+               summary.get("dataset", "unknown"), folder / "net.npz",
+               data if summary.get("data") and data.is_dir() else None)
+
+
+def run_name(text: str) -> str:
+    """The run that RUN names: "x", or "runs/x/" as the shell completes it. UserError for any other path."""
+    name = text.removeprefix(f"{RUNS}/").removesuffix("/")
+    if not name or "/" in name or name.startswith("."):
+        raise UserError(f"RUN={text}: allowed is the plain name of a folder of {RUNS}/, not starting with a dot")
+    return name
 
 
 def _folder(run: str | None, runs: Path) -> Path:
-    finished = sorted((folder for folder in _folders(runs) if _summary(folder)),
+    faults = {folder: _fault(folder) for folder in _folders(runs)}
+    finished = sorted((folder for folder, fault in faults.items() if not fault),
                       key=lambda folder: (folder / "summary.json").stat().st_mtime)
     if not run:
         if not finished:
-            raise UserError(f"{runs}/: no finished run in it; `make grow-kws` makes one, or name a MODEL=x.tflite")
+            found = "".join(f"; {folder.name}: {fault}" for folder, fault in faults.items())
+            raise UserError(f"{runs}/: no finished run in it; `make grow-kws` makes one, or name a MODEL=x.tflite"
+                            f"{found}")
         return finished[-1]
-    named = runs / Path(run).name
+    named = runs / run_name(run)
     if named in finished:
         return named
     there = ", ".join(folder.name for folder in finished) or "none; `make grow-kws` makes one"
-    state = "not finished; the same `make grow-kws` goes on with it" if named.is_dir() else "no such run"
-    raise UserError(f"RUN={run}: {state}; finished in {runs}/: {there}")
+    raise UserError(f"RUN={run}: {faults.get(named, 'no such run')}; finished in {runs}/: {there}")
 
 
 def _folders(runs: Path) -> list[Path]:
     return sorted(path for path in runs.iterdir() if path.is_dir()) if runs.is_dir() else []
 
 
+def _fault(folder: Path) -> str:
+    """Why a folder is no finished run; empty where it is one."""
+    summary = _summary(folder)
+    if summary is None:
+        return "its summary.json is damaged; delete that file, and the same `make grow-kws` writes it again"
+    if not summary.get("finished"):
+        return "not finished; the same `make grow-kws` goes on with it"
+    gone = [name for name in ("model.tflite", "net.npz") if not (folder / name).is_file()]
+    return f"its {gone[0]} is missing; grow it again" if gone else ""
+
+
 def _summary(folder: Path) -> dict | None:
-    """Of a finished run whose files are there; else None."""
+    """Of a run; empty where there is none, None where it is damaged."""
     try:
-        summary = json.loads((folder / "summary.json").read_text())
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
     except (OSError, ValueError):
         return None
-    whole = isinstance(summary, dict) and summary.get("finished") and {"labels", "dataset"} <= summary.keys()
-    return summary if whole and all((folder / name).is_file() for name in ("model.tflite", "net.npz")) else None
+    kinds = {"labels": list, "dataset": str, "data": str}
+    good = isinstance(summary, dict) and all(isinstance(summary.get(key, ""), kind) for key, kind in kinds.items())
+    return summary if good and all(isinstance(label, str) for label in summary["labels"]) else None
+
+
+def clips_name(folder: Path) -> str:
+    """What a summary calls CLIPS: the folder, marked where its speech is synthetic."""
+    return f"{folder} (synthetic)" if (Path(folder) / MARKER).is_file() else str(folder)
 
 
 def input_quantizer(graph: Graph) -> MfccQuantizer:

@@ -1,8 +1,9 @@
 """Accuracy of a net on the host: int8 bit for bit as on the board, in ONNX Runtime, and float beside it."""
 
+import sys
 import time
 from argparse import Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from datasets.load import load
 from datasets.waveforms import labelled_clips, read_clips
 from export.net import load_net
 from export.onnx_writer import float_onnx, to_onnx
-from export.runs import Run, input_quantizer, net_parser, resolve
+from export.runs import Run, clips_name, input_quantizer, net_parser, resolve
 from export.tflite_reader import read_tflite
 from export.witness import onnx_scores
 
@@ -57,11 +58,11 @@ def with_labels(run: Run, text: str | None) -> Run:
     """The run with the labels that the user gives; needed where the model comes without."""
     if text is None and run.named_labels:
         return run
-    labels = tuple(filter(None, (text or "").split(",")))
+    labels = tuple(filter(None, map(str.strip, (text or "").split(","))))
     if len(labels) != len(run.labels):
         raise UserError(f"{run.tflite_path}: {len(run.labels)} scores and {len(labels)} labels; give "
                         "LABELS=_silence_,_unknown_,yes,... in the order of the scores")
-    return Run(run.name, run.folder, run.tflite_path, labels, run.dataset, run.net_path, run.data)
+    return replace(run, labels=labels)
 
 
 def read_codes(run: Run, data: Path | None, clips: Path | None) -> LabelledCodes:
@@ -82,8 +83,12 @@ def _codes_of_folder(run: Run, folder: Path) -> LabelledCodes:
     if not found:
         raise UserError(f"{folder}: no sub-folder is one of the labels {', '.join(run.labels)}")
     waveforms, places, skipped = read_clips([path for path, _ in found])
+    if skipped:
+        print(f"skipped {len(skipped)} of {len(found)} clips, the first: {skipped[0]}", file=sys.stderr)
+    if not len(waveforms):
+        raise UserError(f"{folder}: none of its {len(found)} clips can be read; the first: {skipped[0]}")
     codes = np.array([log_mel_codes(wave) for wave in progress(waveforms, "features", unit="clip")])
-    return LabelledCodes(codes, np.array([found[place][1] for place in places]), str(folder), "", skipped)
+    return LabelledCodes(codes, np.array([found[place][1] for place in places]), clips_name(folder), "", skipped)
 
 
 def int8_predictions(tflite: bytes, codes: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 from datasets.console import UserError
 from datasets.features import MfccQuantizer
 from export.net import save_net
-from export.runs import input_quantizer, resolve
+from export.runs import clips_name, input_quantizer, resolve, run_name
 from export.tflite_reader import read_tflite
 from tests.export.models import LABELS, Chain, random_net, small_model
 
@@ -53,6 +53,21 @@ def test_wrong_run(runs, name, message):
         resolve(name, None, runs)
 
 
+@pytest.mark.parametrize("text", ["x", "x/", "runs/x", "runs/x/"])
+def test_run_name_is_a_folder_of_runs(text):
+    assert run_name(text) == "x"
+
+
+@pytest.mark.parametrize("text", ["", "/", "runs/", "..", "runs/..", "../x", "a/b", "runs/a/b", "/tmp/old", "a/../old",
+                                  "./x", "x//", "other/old", ".hidden"])
+def test_other_paths_are_no_run(runs, text):
+    with pytest.raises(UserError, match="allowed is the plain name of a folder of runs/"):
+        run_name(text)
+    if text:
+        with pytest.raises(UserError, match="allowed is the plain name"):
+            resolve(text, None, runs)
+
+
 def test_no_run_at_all(tmp_path):
     with pytest.raises(UserError, match="no finished run in it; `make grow-kws` makes one, or name a MODEL"):
         resolve(None, None, tmp_path / "runs")
@@ -60,12 +75,30 @@ def test_no_run_at_all(tmp_path):
         resolve("x", None, tmp_path / "runs")
 
 
-def test_damaged_summary_is_no_finished_run(runs):
-    (runs / "new" / "summary.json").write_text("{")
+@pytest.mark.parametrize("damage", [
+    b"{", b"\xff", b"[]", b"{}", b'{"finished": true, "labels": 5, "dataset": "x"}', b'{"finished": true}',
+    b'{"finished": true, "labels": [5], "dataset": "x"}', b'{"finished": true, "labels": ["a"], "data": 5}'])
+def test_damaged_summary_is_no_finished_run(runs, damage):
+    (runs / "new" / "summary.json").write_bytes(damage)
     assert resolve(None, None, runs).name == "old"
-    (runs / "old" / "model.tflite").unlink()
-    with pytest.raises(UserError, match="no finished run"):
+    with pytest.raises(UserError, match="RUN=new: its summary.json is damaged; .*: old"):
+        resolve("new", None, runs)
+
+
+@pytest.mark.parametrize("name", ["model.tflite", "net.npz"])
+def test_a_run_without_its_files_says_so(runs, name):
+    (runs / "old" / name).unlink()
+    with pytest.raises(UserError, match=f"RUN=old: its {name} is missing; grow it again; finished in .*: new"):
+        resolve("old", None, runs)
+    (runs / "new" / "summary.json").write_text("{")
+    with pytest.raises(UserError, match=f"no finished run .*new: its summary.json is damaged.*; old: its {name} is"):
         resolve(None, None, runs)
+
+
+def test_synthetic_clips_are_called_so(tmp_path):
+    assert clips_name(tmp_path) == str(tmp_path)
+    (tmp_path / "synthetic.json").write_text("{}")
+    assert clips_name(tmp_path) == f"{tmp_path} (synthetic)"
 
 
 def test_bare_model(tmp_path):

@@ -75,7 +75,7 @@ def test_confusion():
 
 def test_model_needs_its_labels():
     run = Run("any", None, "any.tflite", ("class_0", "class_1"), "unknown", None)
-    assert with_labels(run, "yes,no").labels == ("yes", "no")
+    assert with_labels(run, "yes,no").labels == with_labels(run, " yes, no ,").labels == ("yes", "no")
     with pytest.raises(UserError, match="any.tflite: 2 scores and 0 labels; give LABELS="):
         with_labels(run, None)
     with pytest.raises(UserError, match="2 scores and 3 labels"):
@@ -111,7 +111,9 @@ def test_clips_folder(tmp_path, clips, monkeypatch, capsys):
     assert len(summary["skipped"]) == 1
     assert "broken.wav" in summary["skipped"][0]
     assert (tmp_path / "build" / "one" / "simulate" / "confusion.png").read_bytes()[1:4] == b"PNG"
-    assert capsys.readouterr().out.splitlines()[-1] == "summary: build/one/simulate/summary.json"
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == "summary: build/one/simulate/summary.json"
+    assert f"skipped 1 of 13 clips, the first: {clips / 'yes' / 'broken.wav'}" in said.err
 
 
 def test_clips_are_what_the_board_would_see(tmp_path, clips):
@@ -121,6 +123,15 @@ def test_clips_are_what_the_board_would_see(tmp_path, clips):
     waves, places, _ = read_clips([path for path, _ in labelled_clips(clips, LABELS)])
     np.testing.assert_array_equal(found.codes[0], log_mel_codes(waves[0]))
     assert len(places) == len(found.codes) == len(found.labels)
+
+
+def test_clips_that_cannot_be_read_are_one_line(tmp_path):
+    run = Run("any", None, "any.tflite", ("yes", "no"), "unknown", None)
+    (tmp_path / "yes").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "yes" / f"{name}.wav").write_bytes(b"RIFF")
+    with pytest.raises(UserError, match="none of its 2 clips can be read; the first: .*a.wav"):
+        simulate.read_codes(run, None, tmp_path)
 
 
 def test_clips_without_any_label(tmp_path, clips):
