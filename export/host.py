@@ -3,20 +3,17 @@
 import atexit
 import ctypes
 import shutil
-import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from datasets.console import UserError
 from export.c_writer import write_c
 from export.graph import Graph
-from export.toolchain import install_line
+from export.toolchain import host_compiler, run_tool
 
 KERNELS = Path(__file__).resolve().parent.parent / "firmware" / "kernels"
-COMPILERS = ("cc", "gcc", "clang")
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-pedantic", "-Werror")
 
 
@@ -29,7 +26,7 @@ def host_scores(graph: Graph, inputs: np.ndarray) -> np.ndarray:
 
 
 def compile_library(network_dir: Path, out: Path) -> Path:
-    """The networks of network_dir and our kernels as a shared library. UserError where there is no C compiler."""
+    """The networks of network_dir and our kernels as a shared library. UserError where no C compiler works."""
     _compile([*network_dir.glob("*.c"), *_kernel_objects()], ["-shared", f"-I{network_dir}", "-o", out])
     return out
 
@@ -45,13 +42,8 @@ def _kernel_objects() -> tuple[Path, ...]:
 
 
 def _compile(sources: list[Path], options: list) -> None:
-    compiler = next(filter(shutil.which, COMPILERS), None)
-    if compiler is None:
-        raise UserError(f"no C compiler on PATH ({', '.join(COMPILERS)}); {install_line('gcc')}")
-    arguments = (compiler, *WARNINGS, "-O2", "-fPIC", f"-I{KERNELS}", *options, *sorted(sources))
-    result = subprocess.run([str(argument) for argument in arguments], capture_output=True, text=True)
-    if result.returncode:
-        raise RuntimeError(f"{compiler}: {result.stderr}")
+    run_tool([host_compiler(), *WARNINGS, "-O2", "-fPIC", f"-I{KERNELS}", *options, *sorted(sources)],
+             "the network for this machine")
 
 
 def run_library(library: ctypes.CDLL, graph: Graph, arena_bytes: int, inputs: np.ndarray,

@@ -9,7 +9,7 @@ import numpy as np
 
 from datasets.features import CLIP_SAMPLES, N_FRAMES, N_MELS, MfccQuantizer
 from export.feature_tables import write_feature_tables
-from export.toolchain import run_tool
+from export.toolchain import host_compiler, run_tool
 
 FEATURES = Path(__file__).resolve().parent.parent / "firmware" / "features"
 
@@ -34,14 +34,14 @@ void mfcc_of_codes(const int32_t *table, int32_t n, int32_t shift, int32_t zero_
 """
 
 
-def compile_features(folder: Path, compiler: str = "gcc", flags: tuple[str, ...] = ("-O2",)) -> Path:
-    """Compile firmware/features and their tables into folder/features.so; returns its path."""
+def compile_features(folder: Path, compiler: str | None = None, flags: tuple[str, ...] = ("-O2",)) -> Path:
+    """Compile firmware/features and their tables into folder/features.so, by default by the host's compiler."""
     write_feature_tables(folder)
     (folder / "driver.c").write_text(_DRIVER)
     library = folder / "features.so"
-    run_tool([compiler, "-std=c99", *flags, "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", f"-I{FEATURES}",
-              f"-I{folder}", folder / "driver.c", FEATURES / "kws_features.c", folder / "kws_feature_tables.c",
-              "-o", library], "features for the host")
+    run_tool([compiler or host_compiler(), "-std=c99", *flags, "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC",
+              f"-I{FEATURES}", f"-I{folder}", folder / "driver.c", FEATURES / "kws_features.c",
+              folder / "kws_feature_tables.c", "-o", library], "features for the host")
     return library
 
 

@@ -11,13 +11,15 @@ from datasets.console import UserError
 from datasets.features import MfccQuantizer
 from export.boards import Board, Region
 from export.feature_tables import write_feature_tables, write_mfcc_table, write_text
-from export.toolchain import find_tool, run_tool
+from export.toolchain import ARM_TOOLS, find_tool, run_tool
 
 FIRMWARE = Path(__file__).resolve().parent.parent / "firmware"
 SHARED = ("app", "features", "kernels")  # the same objects on every board
 INCLUDES = (*SHARED, "transport")
 STACK_BYTES = 4096
 OPTIMIZATION = "-O3"
+KERNELS = "portable"  # whose they are: ours, firmware/kernels
+SUFFIXES = (".elf", ".bin", ".hex", ".map")
 _FLAGS = ("-std=c99", OPTIMIZATION, "-Wall", "-Wextra", "-Werror", "-ffunction-sections", "-fdata-sections")
 _LINK = ("-nostartfiles", "--specs=nano.specs", "-Wl,--gc-sections", "-Wl,--build-id=none")
 
@@ -43,13 +45,19 @@ class Image:
     identity: str
 
 
+def discard_image(folder: Path) -> None:
+    """Remove an older image and its summary from `folder`: beside a newer net they would look current."""
+    for name in (*(f"firmware{suffix}" for suffix in SUFFIXES), "summary.json"):
+        (folder / name).unlink(missing_ok=True)
+
+
 def build_image(network_dir: Path, board: Board, out_dir: Path, quantizer: MfccQuantizer) -> Image:
     """Compile network_dir/network*.c with the firmware and link out_dir/firmware.{elf,bin,hex,map} for `board`.
 
     quantizer: for the network's input tensor. UserError where a tool is missing, a file does not compile, or the
     image is too large for the board.
     """
-    for tool in ("arm-none-eabi-gcc", "arm-none-eabi-objcopy"):
+    for tool in ARM_TOOLS:
         find_tool(tool)
     work = Path(out_dir) / "firmware"
     write_feature_tables(work)

@@ -10,14 +10,12 @@ from export.c_writer import write_c
 from export.cost import Cost, layer_cost
 from export.feature_tables import write_feature_tables, write_mfcc_table
 from export.graph import Graph, layer_shapes
-from export.image import Image, build_image
+from export.image import KERNELS, Image, build_image, discard_image
 from export.onnx_writer import to_onnx
 from export.plan import Plan
 from export.runs import Run, input_quantizer, net_parser, resolve
 from export.tflite_reader import read_tflite
-from export.toolchain import have, install_line
-
-ARM_TOOLS = ("arm-none-eabi-gcc", "arm-none-eabi-objcopy")
+from export.toolchain import ARM_TOOLS, have, install_line
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,7 @@ def export_run(run: Run, board: Board, folder: Path) -> Exported:
     Without Arm's compiler, or where the net's input is not our features, the firmware is left out.
     """
     graph = read_tflite(run.tflite_path)
+    discard_image(folder)
     _copy(run.tflite_path, folder / "model.tflite")
     with atomic_write(folder / "model.onnx") as temporary:
         temporary.write_bytes(to_onnx(graph).SerializeToString())
@@ -92,8 +91,8 @@ def summarize(run: Run, exported: Exported, board: Board) -> dict:
     sizes = {"constant_bytes": price.flash_bytes, "arena_bytes": exported.plan.arena_bytes}
     if image is not None:
         sizes |= {"flash_bytes": image.flash_bytes, "ram_bytes": image.ram_bytes, "stack_bytes": image.stack_bytes,
-                  "image": str(image.elf)}
-    return {"run": run.name, "board": board.name, "core": board.core, "kernels": "portable", **sizes,
+                  "image": str(image.elf), "image_sha256": image.identity}
+    return {"run": run.name, "board": board.name, "core": board.core, "kernels": KERNELS, **sizes,
             "operations": price.operations, "macs": price.macs, "model_sha256": exported.graph.sha256,
             "labels": list(run.labels), "dataset": run.dataset, "left_out": list(exported.left_out), "commit": commit()}
 

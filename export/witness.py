@@ -1,23 +1,31 @@
 """The independent witnesses: TFLite Micro itself, and ONNX Runtime on the model that export.onnx_writer writes."""
 
-import os
 from collections.abc import Iterator
 
 import numpy as np
 import onnx
 import onnxruntime
 
-from datasets.console import progress
+from datasets.console import UserError, progress
+from datasets.parallel import cores
 
 BATCH = 256
 ARENA_BYTES = 4 << 20
 
 
+def tflm_runtime():
+    """tflite_micro.runtime. UserError where there is no such package: it comes for few platforms."""
+    try:
+        from tflite_micro import runtime
+    except ImportError as error:
+        raise UserError(f"TFLite Micro is not there ({error}); pip install tflite-micro, where PyPI has it for this "
+                        "platform") from error
+    return runtime
+
+
 def tflm_scores(tflite: bytes, inputs: np.ndarray) -> np.ndarray:
     """int8 [n, outputs] by TFLite Micro (PyPI tflite-micro); inputs int8 [n, ...], the model's input shape behind n."""
-    from tflite_micro import runtime
-
-    interpreter = runtime.Interpreter.from_bytes(bytes(tflite), arena_size=ARENA_BYTES)
+    interpreter = tflm_runtime().Interpreter.from_bytes(bytes(tflite), arena_size=ARENA_BYTES)
     shape = tuple(interpreter.get_input_details(0)["shape"])
     scores = []
     for clip in progress(np.asarray(inputs, np.int8), "TFLite Micro", unit="clip"):
@@ -31,7 +39,7 @@ def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     """A CPU session; silent but for errors."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = cores()
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 

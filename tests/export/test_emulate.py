@@ -15,10 +15,13 @@ from datasets.console import UserError, run_command
 from datasets.features import CLIP_SAMPLES, log_mel_codes
 from datasets.wav import write_wav
 from export import emulate
+from export.boards import load_board
 from export.emulator import Hello
 from export.host_features import host_codes
+from export.mcu import export_run
 from export.net import FloatLayer, FloatNet, save_net
-from export.toolchain import have, install_line
+from export.runs import resolve
+from export.toolchain import HOST_COMPILERS, LIBRARY_FLAGS, have, install_line
 
 TOOLS = ("gcc", "arm-none-eabi-gcc", "arm-none-eabi-objcopy", "qemu-system-arm")
 MISSING = [install_line(tool) for tool in TOOLS if not have(tool)]
@@ -95,7 +98,66 @@ def test_a_run_is_emulated_and_every_row_is_equal(monkeypatch, run_folder, clips
     assert 5_000 < summary["instructions_per_frame"] < 60_000
     macs = 125 * 8 * 40 + 125 * 8 * 9 + 125 * 64 + 32
     assert macs < summary["instructions_per_inference"] < 40 * macs
+    assert summary["emulated_on"] == str(clips)
+    assert summary["left_out"] == []
     assert summary["ram_bytes"] == sum(summary[key] for key in ("arena_bytes", "buffer_bytes", "stack_bytes"))
+
+
+@needs_emulator
+@pytest.mark.emulator
+def test_what_is_emulated_is_what_export_mcu_writes(run_folder, tmp_path):
+    run, board = resolve("small", None, run_folder.parent), load_board("mps2-an386")
+    exported, emulated = (make(run, board, tmp_path / folder) for make, folder in (
+        (lambda *about: export_run(*about).image, "exported"), (emulate.build, "emulated")))
+    assert emulated.identity == exported.identity
+    assert emulated.elf != exported.elf
+    assert emulated.bin.read_bytes() == exported.bin.read_bytes()
+
+
+@needs_emulator
+@pytest.mark.emulator
+def test_witnesses_that_the_machine_lacks_are_left_out_aloud(command, monkeypatch, tmp_path, capsys):
+    """Neither host compiler finds its headers, and tflite_micro cannot be imported."""
+    for name in HOST_COMPILERS:
+        monkeypatch.setitem(LIBRARY_FLAGS, name, ("-nostdinc",))
+    monkeypatch.setitem(sys.modules, "tflite_micro", None)
+    command("--limit", "3")
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert set(summary["equal_rows_of"]) == {"codes = float64 within one", "inputs = NumPy", "scores = ONNX Runtime"}
+    assert summary["equal_rows"] == 3
+    reasons = {line.partition(": ")[0]: line for line in summary["left_out"]}
+    assert set(reasons) == {"codes = host C", "scores = host C", "scores = TFLite Micro"}
+    assert "no working C compiler" in reasons["codes = host C"]
+    assert "TFLite Micro is not there" in reasons["scores = TFLite Micro"]
+    table = capsys.readouterr().out
+    assert table.count("left out: ") == 3
+    assert "scores = host C             left out: no working C compiler" in table
+
+
+def test_a_missing_emulator_is_told_before_anything_is_read(command, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(emulate, "emulation_clips", None)
+    with pytest.raises(SystemExit):
+        command()
+    assert "qemu-system-arm is not installed; Debian, Ubuntu: apt-get install" in capsys.readouterr().err
+
+
+def test_without_arms_compiler_there_is_nothing_to_emulate(run_folder, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match="firmware image: .*apt-get install gcc-arm-none-eabi"):
+        emulate.build(resolve("small", None, run_folder.parent), load_board("mps2-an386"), tmp_path)
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_the_summary_says_where_the_clips_came_from(monkeypatch, clips, run_folder, tmp_path, synthetic):
+    monkeypatch.setenv("KWS_GROW_CACHE", str(tmp_path / "cache"))
+    run = replace(resolve("small", None, run_folder.parent), data=clips)
+    if synthetic:
+        (clips / "synthetic.json").write_text('{"name": "synthetic"}')
+    own = emulate.Namespace(clips=None, data=None)
+    assert emulate.clips_source(own, run) == (clips, f"validation of {'synthetic' if synthetic else 'clips'}")
+    given = emulate.Namespace(clips=clips, data=None)
+    assert emulate.clips_source(given, run) == (None, f"{clips} (synthetic)" if synthetic else str(clips))
 
 
 @needs_emulator

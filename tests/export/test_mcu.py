@@ -3,13 +3,14 @@
 import json
 import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import onnx
 import pytest
 
 from datasets.console import UserError
-from export import mcu
+from export import mcu, toolchain
 from export.boards import load_board
 from export.runs import resolve
 from export.tflite_reader import read_tflite
@@ -60,6 +61,43 @@ def test_without_a_compiler_the_rest_is_written(tmp_path, monkeypatch, capsys):
         "model.tflite", "model.onnx", "network.c", "network.h", "firmware", "summary.json"}
     assert (folder / "firmware" / "kws_mfcc_table.h").is_file()
     assert "flash_bytes" not in summary
+
+
+IMAGE_FILES = ("firmware.elf", "firmware.bin", "firmware.hex", "firmware.map")
+
+
+def older_image(folder):
+    folder.mkdir(parents=True)
+    for name in (*IMAGE_FILES, "summary.json"):
+        (folder / name).write_text("old")
+    return folder
+
+
+def test_no_older_image_stays_where_it_is_left_out(tmp_path, monkeypatch):
+    write_run(tmp_path / "runs" / "one")
+    folder = older_image(tmp_path / "build" / "one" / "nano33ble")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert exported(monkeypatch, tmp_path)["left_out"]
+    assert not {path.name for path in folder.iterdir()} & set(IMAGE_FILES)
+
+
+@needs_arm_gcc
+def test_no_older_image_stays_where_linking_fails(tmp_path, monkeypatch):
+    write_run(tmp_path / "runs" / "one")
+    folder = older_image(tmp_path / "out")
+    nano = load_board("nano33ble")
+    small = replace(nano, regions=tuple(replace(region, length=4096) for region in nano.regions))
+    with pytest.raises(UserError, match="the image needs"):
+        mcu.export_run(resolve("one", None, tmp_path / "runs"), small, folder)
+    assert not {path.name for path in folder.iterdir()} & {*IMAGE_FILES[:3], "summary.json"}
+
+
+@needs_arm_gcc
+def test_a_compiler_without_its_library_leaves_the_image_out(tmp_path, monkeypatch):
+    write_run(tmp_path / "runs" / "one")
+    monkeypatch.setitem(toolchain.LIBRARY_FLAGS, "arm-none-eabi-gcc", ("-nostdinc",))
+    (reason,) = exported(monkeypatch, tmp_path)["left_out"]
+    assert "libnewlib-arm-none-eabi" in reason
 
 
 def test_foreign_model_without_our_features(tmp_path, monkeypatch):
