@@ -207,7 +207,7 @@ def test_unpacks_with_the_python_of_debian_12(tmp_path, target, monkeypatch):
 
 @pytest.mark.parametrize("members", [
     [("fine.txt", b"x"), ("../escaped.txt", b"x")],
-    [("/escaped.txt", b"x")],
+    [("TMP/escaped.txt", b"x")],
     [("yes/../../escaped.txt", b"x")],
     [("link", ".."), ("link/escaped.txt", b"x")],
     [("link", "/etc")],
@@ -217,13 +217,12 @@ def test_unpacks_with_the_python_of_debian_12(tmp_path, target, monkeypatch):
 ], ids=["parent", "absolute", "through a folder", "through a link", "link outwards", "link", "file as a folder",
         "folder as a file"])
 def test_an_escaping_member_is_refused(tmp_path, target, members):
-    target.write_bytes(packed(*members))
+    target.write_bytes(packed(*((name.replace("TMP", str(tmp_path)), content) for name, content in members)))
     inner = tmp_path / "data" / "out"
     with pytest.raises(UserError, match=r"a.tar.gz: .*nothing of it is used") as caught:
         extract(target, inner)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.rglob("escaped.txt"))
-    assert not Path("/escaped.txt").exists()
     assert not inner.exists()
     assert list((tmp_path / "data").iterdir()) == []  # no half-unpacked folder
 
