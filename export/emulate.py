@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from datasets.console import UserError, commit, finish, progress, run_command
-from datasets.download import default_data
 from datasets.features import N_FRAMES, MfccQuantizer, log_mel_codes
 from datasets.load import read_data
 from datasets.waveforms import emulation_clips
@@ -127,8 +126,8 @@ def clips_source(arguments: Namespace, run: Run) -> tuple[Path | None, str]:
     if arguments.clips:
         return None, clips_name(arguments.clips)
     words = tuple(label for label in run.labels if not label.startswith("_")) if run.named_labels else None
-    data = arguments.data or run.data or default_data(words)
-    return data, f"validation of {read_data(data).name}"
+    material = read_data(arguments.data or run.data, words)
+    return material.source, f"validation of {material.name}"
 
 
 def build(run: Run, board: Board, folder: Path) -> Image:
