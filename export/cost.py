@@ -111,6 +111,17 @@ class Limits:
         return " ".join(f"{name}<={value:g}" for name, value in asdict(self).items() if value < inf) or "no limit"
 
 
+# What an image takes besides constants and arena: code and tables; stack, clip buffers and the feature state. Rounded
+# up from the linker's map; tests/export/test_mcu.py holds it against an image.
+FIRMWARE_FLASH_BYTES = 24 * 1024
+FIRMWARE_RAM_BYTES = 11 * 1024
+
+
+def board_limits(board) -> Limits:
+    """What the board's memory leaves for a net's constants and activations; board: export.boards.Board."""
+    return Limits(flash_bytes=board.flash_bytes - FIRMWARE_FLASH_BYTES, ram_bytes=board.ram_bytes - FIRMWARE_RAM_BYTES)
+
+
 # "Hello Edge" (arXiv 1711.07128), table 1.
 BUDGETS = {
     "small": Limits(operations=6e6, memory_bytes=80e3),

@@ -1,4 +1,4 @@
-"""What a run is made of; everything that changes its bytes stands in GrowConfig."""
+"""What a run is made of; whatever a user or a table can change of its bytes stands in GrowConfig."""
 
 import hashlib
 import json
@@ -34,12 +34,18 @@ class Schedule:
 
 @dataclass(frozen=True)
 class GrowConfig:
-    """A whole run. dataset_sha256: of names, labels and codes, so that a run never resumes on other data."""
+    """A whole run.
+
+    dataset_sha256: of labels, codes and noise, so that a run never resumes on other data.
+    costs_hash: of export.cost's table. board_figures: of the board, what prices and limits are made of.
+    """
 
     dataset: str
     dataset_sha256: str
     labels: tuple[str, ...]
     board: str
+    board_figures: tuple[float, ...]
+    costs_hash: str
     budget: str
     method: str
     seed: int

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from export.arithmetic import same_padding
 from export.net import FloatLayer, FloatNet
 from kws_grow.augment import mfcc
-from kws_grow.network import MFCC_UNIT, DsCnn, same_padding
+from kws_grow.network import MFCC_UNIT, DsCnn
 
 PERCENTILES = (100.0, 99.99, 99.9)  # candidates for the upper (and lower) end of activation ranges; chosen on dev
 

@@ -18,20 +18,22 @@ from datasets.console import Parser, UserError, atomic_write, commit, finish, ru
 from datasets.dataset import Clips, Dataset
 from datasets.load import load, parse_keywords
 from export.boards import Board, load_board
-from export.cost import Limits, cost, costs_hash, parse_budget
+from export.cost import Limits, board_limits, cost, costs_hash, parse_budget
 from export.net import FloatNet, save_net
+from export.runs import run_name
 from export.simulate import int8_predictions
 from kws_grow.augment import CodeSource, generator_for, plain_codes
 from kws_grow.checkpoint import load_checkpoint, save_checkpoint
 from kws_grow.config import GrowConfig, Schedule
 from kws_grow.deploy import PERCENTILES, with_ranges
-from kws_grow.loop import Growth, Task, advance, final_net, growth_of, seed_growth, state_of
+from kws_grow.loop import Growth, Task, advance, check_seed, final_net, growth_of, seed_growth, state_of
 from kws_grow.methods import METHODS
 from kws_grow.network import DsCnn
 from kws_grow.report import plot_growth, write_log, write_table
 from kws_grow.training import accuracy
 
 SCHEDULE_OPTIONS = ("seed_epochs", "round_epochs", "final_epochs", "min_epoch_clips")
+MAX_WIDTH = 1024
 RANGE_CLIPS = 2048  # training clips that the activation ranges are read off
 
 
@@ -43,17 +45,24 @@ def main() -> None:
     device = choose_device(arguments.device)
     torch.set_num_threads(arguments.threads)
     dataset = load(arguments.data, arguments.keywords)
-    config = GrowConfig(dataset.name, fingerprint(dataset), dataset.labels, board.name, arguments.budget, method,
-                        arguments.seed, device, arguments.threads, schedule=schedule_of(arguments))
-    folder = open_run(arguments.runs / (arguments.run or config.run_name()), config)
-    if (folder / "summary.json").exists():
+    config = GrowConfig(
+        dataset.name, fingerprint(dataset), dataset.labels, board.name,
+        (board.clock_hz, board.pj_per_cycle, board.flash_bytes, board.ram_bytes), costs_hash, arguments.budget, method,
+        arguments.seed, device, arguments.threads, seed_widths=arguments.seed_widths, schedule=schedule_of(arguments))
+    task = make_task(config, dataset, limits, board)
+    check_seed(config, task)
+    folder = open_run(arguments.runs / (run_name(arguments.run) if arguments.run else config.run_name()), config)
+    if is_finished(folder):
         return report_finished(folder)
-    source = CodeSource(dataset, device, config.augmentation, config.schedule.min_epoch_clips)
-    fits = limits.tightened(Limits(flash_bytes=board.flash_bytes, ram_bytes=board.ram_bytes))
-    task = Task(source, plain_codes(dataset.dev, device), fits, board)
     growth, wall_s = grow(config, task, folder)
-    data = str(arguments.data or dataset.wavs)
-    return deploy(growth, config, task, dataset, folder, {"data": data, "wall_s": wall_s})
+    facts = {"data": str(dataset.source), "wall_s": wall_s}
+    return deploy(growth, config, task, dataset, folder, facts)
+
+
+def make_task(config: GrowConfig, dataset: Dataset, limits: Limits, board: Board) -> Task:
+    """The data on the device; the limits of the budget and of the board."""
+    source = CodeSource(dataset, config.device, config.augmentation, config.schedule.min_epoch_clips)
+    return Task(source, plain_codes(dataset.dev, config.device), limits.tightened(board_limits(board)), board)
 
 
 def parse_arguments() -> Namespace:
@@ -64,14 +73,30 @@ def parse_arguments() -> Namespace:
     parser.add_argument("--board", default="nano33ble")
     parser.add_argument("--budget", default="small", help="small, medium, large, or limits like 'ops<=2M mem<=40k'")
     parser.add_argument("--method", default="energy-aware", help=", ".join(METHODS))
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=seed_of, default=0, help="a whole number from 0")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--threads", type=int, default=min(os.cpu_count() or 1, 8), help="of the CPU")
+    parser.add_argument("--seed-widths", type=widths_of, default=GrowConfig.seed_widths, help="of the net at the start")
     parser.add_argument("--run", help="name of the run; by default made of what the run is")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs")
     for name in SCHEDULE_OPTIONS:
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(Schedule, name))
     return parser.parse_args()
+
+
+def seed_of(text: str) -> int:
+    """A seed, or a UserError."""
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise UserError(f"SEED={text}: allowed are whole numbers from 0 to {2**63 - 1}")
+    return int(text)
+
+
+def widths_of(text: str) -> tuple[int, ...]:
+    """"16,16,16" -> (16, 16, 16). UserError where that is no list of widths."""
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() and 0 < int(part) <= MAX_WIDTH for part in parts):
+        raise UserError(f"SEED_WIDTHS={text}: allowed are whole numbers from 1 to {MAX_WIDTH}, separated by commas")
+    return tuple(int(part) for part in parts)
 
 
 def schedule_of(arguments: Namespace) -> Schedule:
@@ -95,6 +120,9 @@ def choose_device(name: str) -> str:
         raise UserError(f"DEVICE={name!r}: no such device; allowed: auto, cpu, cuda")
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("DEVICE=cuda: this PyTorch sees no CUDA device; allowed here: auto, cpu")
+    if name != "cpu" and torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
+        torch.use_deterministic_algorithms(True, warn_only=True)
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
@@ -128,16 +156,26 @@ def differences(path: Path, config: GrowConfig) -> str:
     return "differs in " + ", ".join(sorted(key for key in new if old.get(key) != new[key]))
 
 
+def is_finished(folder: Path) -> bool:
+    """Whether all that a run ends in is there."""
+    return all((folder / name).exists() for name in ("summary.json", "model.tflite", "net.npz"))
+
+
 def report_finished(folder: Path) -> None:
     """Nothing to do: say so, and show what is there."""
+    try:
+        summary = json.loads((folder / "summary.json").read_text())
+    except ValueError as error:
+        raise UserError(f"{folder}/summary.json: damaged ({error}); delete it, and the same command writes it "
+                        "again") from error
     print(f"{folder} is finished; delete it, or choose another SEED, METHOD, BUDGET or RUN, to grow again")
-    finish(json.loads((folder / "summary.json").read_text()), folder, "Grown")
+    finish(summary, folder, "Grown")
 
 
 def grow(config: GrowConfig, task: Task, folder: Path) -> tuple[Growth, float]:
     """Advance until done, a checkpoint after every epoch and split; returns the growth and its seconds in all."""
     saved = load_checkpoint(folder, task.source.device)
-    growth = growth_of(saved["growth"], config, task) if saved else seed_growth(config, task)
+    growth = resumed(saved, config, task, folder) if saved else seed_growth(config, task)
     wall_s = saved["wall_s"] if saved else 0.0
     print(f"{'resuming' if saved else 'growing'} {folder}: {config.method}, budget {task.limits}, "
           f"{task.source.device}, {len(task.source)} clips an epoch", flush=True)
@@ -146,10 +184,21 @@ def grow(config: GrowConfig, task: Task, folder: Path) -> tuple[Growth, float]:
         line = advance(growth, config, task)
         seconds = time.monotonic() - started
         wall_s += seconds
-        save_checkpoint(folder, {"growth": state_of(growth), "wall_s": wall_s})
+        save_checkpoint(folder, {"config": config.digest(), "growth": state_of(growth), "wall_s": wall_s})
         write_log(folder, growth.log)
         print(f"{line} [{seconds:.1f} s]", flush=True)
     return growth, wall_s
+
+
+def resumed(saved: dict, config: GrowConfig, task: Task, folder: Path) -> Growth:
+    """The growth of a checkpoint. UserError where another run, or another version of kws-grow, wrote it."""
+    if saved.get("config") != config.digest():
+        raise UserError(f"{folder}: its checkpoint is of another run; delete {folder} to start again")
+    try:
+        return growth_of(saved["growth"], config, task)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{folder}: its checkpoint is of another version of kws-grow ({type(error).__name__}); delete "
+                        f"{folder} to start again, or finish it with that version") from error
 
 
 def deploy(growth: Growth, config: GrowConfig, task: Task, dataset: Dataset, folder: Path, facts: dict) -> None:
@@ -160,6 +209,7 @@ def deploy(growth: Growth, config: GrowConfig, task: Task, dataset: Dataset, fol
     started = time.monotonic()
     net = final_net(growth)
     percentile = convert_best(net, config, task, dataset, folder)
+    write_log(folder, growth.log)
     plot_growth(folder, growth.log)
     write_table(folder, growth.log)
     summary = summary_of(net, growth, config, task.board, dataset, folder, percentile)

@@ -52,14 +52,20 @@ class Growth:
     log: tuple[dict, ...] = ()
 
 
-def seed_growth(config: GrowConfig, task: Task) -> Growth:
-    """A fresh net of seed_widths. UserError where even that exceeds the budget."""
+def check_seed(config: GrowConfig, task: Task) -> NetShape:
+    """The seed's shape. UserError where even that exceeds the budget."""
     shape = NetShape(config.seed_widths, config.n_coefficients, len(config.labels))
     price = cost(shape, task.board)
     if broken := task.limits.broken_by(price):
         facts = ", ".join(f"{name} {getattr(price, name):g} > {getattr(task.limits, name):g}" for name in broken)
         raise UserError(f"BUDGET={config.budget!r} on {config.board}: even the seed net exceeds it ({facts}); "
                         f"allowed: at least the seed's own price")
+    return shape
+
+
+def seed_growth(config: GrowConfig, task: Task) -> Growth:
+    """A fresh net of seed_widths. UserError where even that exceeds the budget."""
+    shape = check_seed(config, task)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         net = DsCnn(shape).to(task.source.device)
@@ -172,19 +178,28 @@ def _widened(shape: NetShape, path: int, added: int) -> NetShape:
 
 def _split(growth: Growth, config: GrowConfig, task: Task, selection: Selection, found: Curvature) -> dict:
     """Split, and return the round's row: what each layer was predicted to gain, what it cost, what the loss did."""
-    net, old = growth.net, growth.net.shape
+    net, before = growth.net, cost(growth.net.shape, task.board)
     judge = _judge_batches(growth, config, task)
     chosen = [torch.from_numpy(index).to(task.source.device) for index in selection.chosen]
     loss = paired_loss(net, judge, at_rest(net))
-    alone = [paired_loss(net, judge, only(found.offsets, i, index)) - loss for i, index in enumerate(chosen)]
+    layers = [_layer_row(net, i, index, found, judge, loss, task.board) for i, index in enumerate(chosen)]
     split(net, chosen, found.offsets, growth.optimizer)
-    layers = [{"layer": i, "before": old.widths[i], "after": old.widths[i] + len(index),
-               "predicted_gain": float(found.gains[i][index].sum()), "realised_change": alone[i],
-               **_price_alone(old, i, len(index), task.board)} for i, index in enumerate(chosen)]
-    before, after = cost(old, task.board), cost(net.shape, task.board)
-    return {"widths": net.shape.widths, "layers": layers, "predicted_gain": selection.gain, "loss_before": loss,
-            "realised_change": paired_loss(net, judge, at_rest(net)) - loss, "operations": after.operations,
-            "operations_before": before.operations, "energy_uj_before": before.energy_uj, "energy_uj": after.energy_uj}
+    after = cost(net.shape, task.board)
+    return {"widths": net.shape.widths, "layers": layers, "predicted_gain": selection.gain if found.predicts else None,
+            "loss_before": loss, "realised_change": paired_loss(net, judge, at_rest(net)) - loss,
+            "price_energy_uj": after.energy_uj - before.energy_uj,
+            "price_operations": after.operations - before.operations, "operations": after.operations}
+
+
+def _layer_row(net: DsCnn, layer: int, index: Tensor, found: Curvature, judge: list[Batch], loss: float, board) -> dict:
+    """What the split of these paths of one layer would do and cost while the other layers stay."""
+    before, after = cost(net.shape, board), cost(_widened(net.shape, layer, len(index)), board)
+    width = net.shape.widths[layer]
+    return {"layer": layer, "before": width, "after": width + len(index),
+            "predicted_gain": float(found.gains[layer][index].sum()) if found.predicts else None,
+            "realised_change": paired_loss(net, judge, only(found.offsets, layer, index)) - loss,
+            "price_energy_uj": after.energy_uj - before.energy_uj,
+            "price_operations": after.operations - before.operations}
 
 
 def _rebuild(growth: Growth, config: GrowConfig, task: Task) -> None:
@@ -193,25 +208,23 @@ def _rebuild(growth: Growth, config: GrowConfig, task: Task) -> None:
     growth.net, growth.optimizer = fresh.net, fresh.optimizer
 
 
-def _price_alone(shape: NetShape, path: int, added: int, board) -> dict:
-    """What the split of one layer costs while its neighbours stay."""
-    before, after = cost(shape, board), cost(_widened(shape, path, added), board)
-    return {"price_energy_uj": after.energy_uj - before.energy_uj,
-            "price_operations": after.operations - before.operations}
-
-
 def _judge_batches(growth: Growth, config: GrowConfig, task: Task) -> list[Batch]:
     generator = generator_for(config.seed, "judge", growth.rounds, device=task.source.device)
     return list(islice(index_batches(task.source, config, growth.net, generator), JUDGE_BATCHES))
 
 
+def predicted(row: dict) -> str:
+    """The change of the loss that a row of the log predicts; "none" where its method predicts nothing."""
+    return "none" if row["predicted_gain"] is None else f"{-row['predicted_gain']:+.4f}"
+
+
 def format_round(row: dict) -> str:
     """A round of the log as a small table."""
     head = f"round {row['round']}: widths {tuple(row['widths'])}, {row['operations'] / 1e6:.2f} M operations"
-    lines = [f"  layer {x['layer']}: {x['before']:3d} -> {x['after']:3d}, predicted {-x['predicted_gain']:+.4f}, "
+    lines = [f"  layer {x['layer']}: {x['before']:3d} -> {x['after']:3d}, predicted {predicted(x)}, "
              f"realised {x['realised_change']:+.4f}, price {x['price_energy_uj']:+.1f} uJ, "
              f"{x['price_operations']:+d} operations" for x in row["layers"]]
-    total = f"  together: predicted {-row['predicted_gain']:+.4f}, realised {row['realised_change']:+.4f}"
+    total = f"  together: predicted {predicted(row)}, realised {row['realised_change']:+.4f}"
     return "\n".join([head, *lines, total])
 
 

@@ -33,7 +33,7 @@ def random(net: DsCnn, batches: Stream, generator: torch.Generator, settings: In
     """Comparator: random paths, random directions of the same length, no pass over the data."""
     v = random_directions(net, generator)
     gains = tuple(torch.rand(len(rows[0]), generator=generator, device=rows[0].device) for rows in v)
-    return Curvature(gains, offsets_of(net, v, settings.eps))
+    return Curvature(gains, offsets_of(net, v, settings.eps), predicts=False)
 
 
 METHODS: dict[str, Method] = {"energy-aware": energy_aware, "random": random}

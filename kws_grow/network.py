@@ -4,15 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from export.arithmetic import same_padding
 from export.shape import DEPTHWISE_KERNEL, FIRST_KERNEL, FIRST_STRIDE, NetShape
 
 MFCC_UNIT = 64.0  # the net sees MFCC / 64: a pure scale, so that padding with zeros means the same as in int8
-
-
-def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """TFLite's SAME: (before, after), the odd one at the end."""
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
 
 
 class PathLayer(nn.Module):

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from datasets.console import atomic_write
+from kws_grow.loop import predicted
 
 
 def write_log(folder: Path, log: tuple[dict, ...]) -> None:
@@ -21,10 +22,8 @@ def write_table(folder: Path, log: tuple[dict, ...]) -> None:
 
 
 def _round_rows(row: dict) -> str:
-    together = {"layer": "all", "before": "", "after": "", **row,
-                "price_energy_uj": row["energy_uj"] - row["energy_uj_before"],
-                "price_operations": row["operations"] - row["operations_before"]}
-    return "".join(f"| {row['round']} | {x['layer']} | {x['before']} | {x['after']} | {-x['predicted_gain']:+.4f} "
+    together = {"layer": "all", "before": "", "after": "", **row}
+    return "".join(f"| {row['round']} | {x['layer']} | {x['before']} | {x['after']} | {predicted(x)} "
                    f"| {x['realised_change']:+.4f} | {x['price_energy_uj']:+.1f} | {x['price_operations']:+d} |\n"
                    for x in (*row["layers"], together))
 

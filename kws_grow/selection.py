@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 
-from export.cost import Cost, Limits, layer_cost
+from export.cost import Cost, Limits, hello_edge_memory, layer_cost
 from export.shape import NetShape
 
 WIDTH_STEP = 4  # kernels on Cortex-M fall off a cliff between multiples of 4 (DESIGN, Growth 9)
@@ -92,7 +92,7 @@ def _keep(labels: _Labels, keep: np.ndarray) -> _Labels:
 def _limited(costs: np.ndarray, limits: Limits) -> np.ndarray:
     """The limited quantities of each label: [n, limits]."""
     prices = dict(zip(_QUANTITIES, costs.T, strict=True))
-    prices["memory_bytes"] = prices["model_bytes"] + prices["ram_bytes"]
+    prices["memory_bytes"] = hello_edge_memory(prices["model_bytes"], prices["ram_bytes"])
     return np.column_stack([prices[f.name] for f in fields(limits)])
 
 

@@ -26,10 +26,12 @@ class Curvature:
 
     gains: one float tensor [C] a path layer: predicted fall of the loss when the path splits at the offset used.
     offsets: d for every path, in the parameters' own units; the copies go to +d and -d.
+    predicts: whether gains are such predictions; a comparator's are only an order.
     """
 
     gains: tuple[Tensor, ...]
     offsets: Directions
+    predicts: bool = True
 
 
 def units(net: DsCnn) -> list[list[Tensor]]:

@@ -12,6 +12,7 @@ import pytest
 from datasets.console import UserError
 from export import mcu, toolchain
 from export.boards import load_board
+from export.cost import board_limits
 from export.runs import resolve
 from export.tflite_reader import read_tflite
 from export.toolchain import have, install_line
@@ -127,3 +128,13 @@ def test_unknown_board(tmp_path, monkeypatch):
     write_run(tmp_path / "runs" / "one")
     with pytest.raises(UserError, match="BOARD=toaster: no such board; there are .*nano33ble"):
         exported(monkeypatch, tmp_path, "--board", "toaster")
+
+
+@needs_arm_gcc
+def test_a_board_keeps_room_for_what_is_no_net(tmp_path, monkeypatch):
+    """export.cost.board_limits: growth may fill the board with constants and activations only up to there."""
+    write_run(tmp_path / "runs" / "one")
+    summary, board = exported(monkeypatch, tmp_path), load_board("nano33ble")
+    limits = board_limits(board)
+    assert summary["flash_bytes"] - summary["constant_bytes"] <= board.flash_bytes - limits.flash_bytes
+    assert summary["ram_bytes"] - summary["arena_bytes"] <= board.ram_bytes - limits.ram_bytes

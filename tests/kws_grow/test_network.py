@@ -5,14 +5,7 @@ from helpers import small_batch, small_net
 
 from export.shape import NetShape
 from kws_grow.deploy import activations, folded_layers, with_ranges
-from kws_grow.network import DsCnn, same_padding
-
-
-@pytest.mark.parametrize(("size", "kernel", "stride"), [(49, 10, 2), (20, 8, 4), (10, 4, 2), (25, 3, 1)])
-def test_padding_is_tflites(size, kernel, stride):
-    before, after = same_padding(size, kernel, stride)
-    assert (size + before + after - kernel) // stride + 1 == -(-size // stride)
-    assert after - before in (0, 1)
+from kws_grow.network import DsCnn
 
 
 @pytest.mark.parametrize("n_coefficients", [10, 20])
