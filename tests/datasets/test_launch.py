@@ -17,7 +17,8 @@ def launched(folder: Path, source: str, *arguments: str) -> subprocess.Popen:
     (folder / "slow_command.py").write_text(source)
     command = [sys.executable, "-m", "datasets.launch", "slow_command", *arguments]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{folder}"}
-    return subprocess.Popen(command, text=True, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(command, text=True, cwd=folder, env=environment, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE)
 
 
 def test_ctrl_c_during_imports_is_one_line(tmp_path):
