@@ -13,6 +13,7 @@ import soundfile
 
 from datasets.console import run_command
 from export.runs import resolve
+from export.simulate import read_codes
 from kws_grow import grow
 from kws_grow.checkpoint import NAME
 
@@ -83,7 +84,10 @@ def test_killed_and_resumed_gives_the_same_bytes(words, tmp_path, environment):
     assert summary["accuracy_int8"] > 0.6
     assert summary["operations"] <= 1e6
     assert (straight / "r" / "growth.png").stat().st_size > 5000
-    assert resolve("r", None, straight).labels == ("_silence_", "_unknown_", "tone400", "tone900")
+    run = resolve("r", None, straight)
+    assert run.labels == ("_silence_", "_unknown_", "tone400", "tone900")
+    assert run.data == words
+    assert read_codes(run, run.data, None).list_sha256 == summary["list_sha256"]
 
 
 def test_ctrl_c_is_one_line_and_loses_nothing(words, tmp_path, environment):
