@@ -1,6 +1,5 @@
 """`make bench-training`: clips a second of training a fixed net on made-up codes, augmentation included."""
 
-import os
 import time
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import torch
 
 from datasets.console import Parser, commit, finish, run_command
 from datasets.dataset import DEFAULT_KEYWORDS, SILENCE, UNKNOWN, Clips, Dataset
+from datasets.parallel import cores
 from export.shape import NetShape
 from kws_grow.augment import Augmentation, CodeSource, generator_for
 from kws_grow.config import Schedule
@@ -23,7 +23,7 @@ def main() -> None:
     parser = Parser(prog="python -m kws_grow.bench", description=__doc__)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=cores())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     s, net = Schedule(), DsCnn(NetShape((arguments.width,) * 5)).to(arguments.device)

@@ -17,6 +17,7 @@ import torch
 from datasets.console import Parser, UserError, atomic_write, commit, finish, run_command
 from datasets.dataset import Clips, Dataset
 from datasets.load import load, parse_keywords
+from datasets.parallel import cores
 from export.boards import Board, load_board
 from export.cost import Limits, board_limits, cost, costs_hash, parse_budget
 from export.net import FloatNet, save_net
@@ -75,12 +76,12 @@ def parse_arguments() -> Namespace:
     parser.add_argument("--method", default="energy-aware", help=", ".join(METHODS))
     parser.add_argument("--seed", type=seed_of, default=0, help="a whole number from 0")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--threads", type=int, default=min(os.cpu_count() or 1, 8), help="of the CPU")
+    parser.add_argument("--threads", type=from_one, default=min(cores(), 8), help="of the CPU")
     parser.add_argument("--seed-widths", type=widths_of, default=GrowConfig.seed_widths, help="of the net at the start")
     parser.add_argument("--run", help="name of the run; by default made of what the run is")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs")
     for name in SCHEDULE_OPTIONS:
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(Schedule, name))
+        parser.add_argument(f"--{name.replace('_', '-')}", type=from_one, default=getattr(Schedule, name))
     return parser.parse_args()
 
 
@@ -88,6 +89,13 @@ def seed_of(text: str) -> int:
     """A seed, or a UserError."""
     if not text.isdecimal() or int(text) >= 2**63:
         raise UserError(f"SEED={text}: allowed are whole numbers from 0 to {2**63 - 1}")
+    return int(text)
+
+
+def from_one(text: str) -> int:
+    """A count of threads, epochs or clips, or a UserError."""
+    if not text.isdecimal() or not 1 <= int(text) < 2**31:
+        raise UserError(f"{text!r}: allowed are whole numbers from 1 to {2**31 - 1}")
     return int(text)
 
 
@@ -101,10 +109,7 @@ def widths_of(text: str) -> tuple[int, ...]:
 
 def schedule_of(arguments: Namespace) -> Schedule:
     """The schedule with what was asked for."""
-    epochs = {name: getattr(arguments, name) for name in SCHEDULE_OPTIONS}
-    if wrong := [f"{name}={value}" for name, value in epochs.items() if value < 1]:
-        raise UserError(f"{', '.join(wrong)}: allowed are whole numbers from 1")
-    return replace(Schedule(), **epochs)
+    return replace(Schedule(), **{name: getattr(arguments, name) for name in SCHEDULE_OPTIONS})
 
 
 def known_method(name: str) -> str:

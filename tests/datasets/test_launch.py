@@ -24,6 +24,7 @@ def launched(folder: Path, source: str, *arguments: str) -> subprocess.Popen:
 def test_ctrl_c_during_imports_is_one_line(tmp_path):
     process = launched(tmp_path, "import pathlib, time\npathlib.Path('begun').touch()\ntime.sleep(60)\n")
     while not (tmp_path / "begun").exists():
+        assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=30)

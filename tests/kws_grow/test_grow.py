@@ -113,6 +113,7 @@ def test_ctrl_c_is_one_line_and_loses_nothing(words, tmp_path, environment):
     (["--seed", "1" + 30 * "0"], "allowed are whole numbers"),
     (["--seed-widths", "16,,4"], "SEED_WIDTHS=16,,4"),
     (["--run", "../elsewhere"], "../elsewhere"),
+    (["--threads", "0"], "whole numbers from 1"),
     (["--banana"], "--banana"),
 ])
 def test_mistakes_are_one_line(words, tmp_path, monkeypatch, capfd, arguments, says):
