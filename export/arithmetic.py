@@ -13,6 +13,7 @@ import numpy as np
 INT8_MIN, INT8_MAX = -128, 127
 EXP_INTEGER_BITS = 5   # of softmax's scaled differences: Q5.26
 SUM_INTEGER_BITS = 12  # of softmax's sum of exponentials: Q12.19
+ADD_LEFT_SHIFT = 20    # of ADD's inputs, so that their common scale keeps its bits
 MAX_SCORES = 256       # of a softmax: beyond, TFLite Micro's last shift would exceed 31 bits
 
 
@@ -38,6 +39,32 @@ def channel_multipliers(input_scale, weight_scale, output_scale, channels: int) 
 def dense_multiplier(input_scale, weight_scale, output_scale) -> tuple[int, int]:
     """Of a fully-connected layer: TFLite Micro takes the product of the scales in float32."""
     return quantize_multiplier(float(np.float32(input_scale) * np.float32(weight_scale)) / float(output_scale))
+
+
+def requantize_multiplier(input_scale, output_scale) -> tuple[int, int]:
+    """Of QUANTIZE: the ratio of float32 scales in double."""
+    return quantize_multiplier(float(input_scale) / float(output_scale))
+
+
+def relu_multiplier(input_scale, output_scale) -> tuple[int, int]:
+    """Of RELU: TFLite Micro takes the ratio of the scales in float32 (activations_common.cc)."""
+    return quantize_multiplier(float(np.float32(input_scale) / np.float32(output_scale)))
+
+
+def mean_multiplier(input_scale, output_scale, count: int) -> tuple[int, int]:
+    """Of MEAN over `count` values: the ratio of scales divided by the count, its bits kept by a shift
+    (reference/reduce.h, QuantizedMeanOrSum)."""
+    multiplier, shift = requantize_multiplier(input_scale, output_scale)
+    gained = min(count.bit_length() - 1, 32, 31 + shift)
+    return (multiplier << gained) // count, shift - gained
+
+
+def add_multipliers(first_scale, second_scale, output_scale) -> tuple[tuple[int, int], ...]:
+    """Of ADD, for the first input, the second, and the output: the inputs are brought to twice the larger scale,
+    ADD_LEFT_SHIFT bits up (add_common.cc)."""
+    twice = 2 * max(float(first_scale), float(second_scale))
+    reals = (float(first_scale) / twice, float(second_scale) / twice, twice / (2**ADD_LEFT_SHIFT * float(output_scale)))
+    return tuple(quantize_multiplier(real) for real in reals)
 
 
 def activation_range(activation: str, scale, zero_point: int) -> tuple[int, int]:

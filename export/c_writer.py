@@ -3,17 +3,14 @@
 import textwrap
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-import numpy as np
-
 from datasets.console import atomic_write
-from export.arithmetic import activation_range, channel_multipliers, dense_multiplier, softmax_parameters
-from export.graph import Graph, Op, bias_of
+from export.c_operator import C_TYPES, LINE_LENGTH, COp
+from export.graph import Graph, Op, Tensor
+from export.operators import OPERATORS
 from export.plan import ALIGNMENT, Plan, make_plan, no_scratch
-
-LINE_LENGTH = 120
 
 
 def write_c(graph: Graph, out_dir: Path, prefix: str = "network",
@@ -30,15 +27,8 @@ def write_c(graph: Graph, out_dir: Path, prefix: str = "network",
 
 
 def header(graph: Graph, plan: Plan, prefix: str) -> str:
-    macro, shape = prefix.upper(), graph.input.shape[1:]
-    rows, columns = (shape[0], shape[1]) if len(shape) > 1 else (1, shape[0])
-    values = {"ARENA_BYTES": plan.arena_bytes, "ARENA_ALIGN": ALIGNMENT,
-              "INPUT_BYTES": graph.input.bytes, "INPUT_ROWS": rows, "INPUT_COLUMNS": columns,
-              "INPUT_SCALE": f"{float(graph.input.scale[0])!r}F", "INPUT_ZERO_POINT": f"({graph.input.zero_point[0]})",
-              "OUTPUT_BYTES": graph.output.bytes, "OUTPUT_SCALE": f"{float(graph.output.scale[0])!r}F",
-              "OUTPUT_ZERO_POINT": f"({graph.output.zero_point[0]})",
-              "MODEL_SHA256": f'"{graph.sha256}"'}
-    defines = "\n".join(f"#define {macro}_{name} {value}" for name, value in values.items())
+    macro = prefix.upper()
+    defines = "\n".join(f"#define {macro}_{name} {value}" for name, value in _values(graph, plan).items())
     return f"""{_banner(graph)}
 #ifndef {macro}_H
 #define {macro}_H
@@ -51,10 +41,8 @@ def header(graph: Graph, plan: Plan, prefix: str) -> str:
 extern "C" {{
 #endif
 
-/* Scores of one input: input [{graph.input.bytes}] and output [{graph.output.bytes}] of int8, neither in the arena.
- * arena: {macro}_ARENA_BYTES, aligned to {macro}_ARENA_ALIGN, free for other use between calls.
- * Returns 0, or 1 + the index of the op whose kernel refused its arguments. */
-int {prefix}_run(void *arena, const int8_t *input, int8_t *output);
+/* {_sentences(graph, macro)} */
+{_prototype(graph, prefix)};
 
 #ifdef __cplusplus
 }}
@@ -64,10 +52,44 @@ int {prefix}_run(void *arena, const int8_t *input, int8_t *output);
 """
 
 
+def _values(graph: Graph, plan: Plan) -> dict[str, object]:
+    """The header's macros without their prefix."""
+    shape = graph.input.shape[1:]
+    rows, columns = (shape[0], shape[1]) if len(shape) > 1 else (1, shape[0] if shape else 1)
+    return {"ARENA_BYTES": plan.arena_bytes, "ARENA_ALIGN": ALIGNMENT,
+            "INPUT_BYTES": graph.input.bytes, "INPUT_ROWS": rows, "INPUT_COLUMNS": columns,
+            **_quantization("INPUT", graph.input), "OUTPUT_BYTES": graph.output.bytes,
+            **_quantization("OUTPUT", graph.output), "MODEL_SHA256": f'"{graph.sha256}"'}
+
+
+def _quantization(name: str, tensor: Tensor) -> dict[str, str]:
+    return {f"{name}_SCALE": f"{float(tensor.scale[0])!r}F", f"{name}_ZERO_POINT": f"({tensor.zero_point[0]})"}
+
+
+def _sentences(graph: Graph, macro: str) -> str:
+    """What a caller must know, as the text of a comment."""
+    kinds = ", ".join(op.kind for op in graph.ops)
+    text = (f"Scores of one input.\n"
+            f"input: {graph.input.dtype} {list(graph.input.shape)}, row by row, the last dimension fastest; output: "
+            f"{graph.output.dtype} {list(graph.output.shape)}. Both stand for real = SCALE * (value - ZERO_POINT); "
+            f"neither lies in the arena.\n"
+            f"arena: {macro}_ARENA_BYTES of working memory, aligned to {macro}_ARENA_ALIGN; nothing in it outlives the "
+            f"call, so nets may share it. Not for two calls at a time.\n"
+            f"Returns 0, or 1 + the index of the op whose kernel refused its arguments.\n"
+            f"Ops: {kinds}.")
+    lines = [line for part in text.splitlines() for line in textwrap.wrap(part, LINE_LENGTH - 6)]
+    return "\n * ".join(lines)
+
+
+def _prototype(graph: Graph, prefix: str) -> str:
+    return (f"int {prefix}_run(void *arena, const {C_TYPES[graph.input.dtype]} *input, "
+            f"{C_TYPES[graph.output.dtype]} *output)")
+
+
 def source(graph: Graph, plan: Plan, prefix: str) -> str:
-    contexts = [_Context(graph, op, i, prefix, plan.scratch.get(i, (0, 0))[1]) for i, op in enumerate(graph.ops)]
-    functions = "\n".join(EMITTERS[context.op.kind](context) for context in contexts if context.op.kind in EMITTERS)
-    calls = "\n".join(_call(context, plan) for context in contexts)
+    ops = [COp(graph, op, i, prefix, plan.scratch.get(i, (0, 0))[1]) for i, op in enumerate(graph.ops)]
+    functions = "\n".join(_function(op) for op in ops if OPERATORS[op.op.kind].write_c)
+    calls = "\n".join(filter(None, (_call(op, plan) for op in ops)))
     return f"""{_banner(graph)}
 #include "{prefix}.h"
 
@@ -77,7 +99,7 @@ def source(graph: Graph, plan: Plan, prefix: str) -> str:
 #include "kws_nn.h"
 
 {functions}
-int {prefix}_run(void *arena, const int8_t *input, int8_t *output) {{
+{_prototype(graph, prefix)} {{
     int8_t *const bytes = arena;
     (void)bytes;
 {calls}
@@ -87,155 +109,55 @@ int {prefix}_run(void *arena, const int8_t *input, int8_t *output) {{
 
 
 def _banner(graph: Graph) -> str:
-    pyproject = Path(__file__).resolve().parent.parent / "pyproject.toml"
-    version = tomllib.loads(pyproject.read_text())["project"]["version"]
-    return (f"/* Written by kws-grow {version} from a .tflite of SHA-256\n * {graph.sha256}.\n"
+    return (f"/* Written by kws-grow {_version()} from a .tflite of SHA-256\n * {graph.sha256}.\n"
             " * This generated code and the kernels linked with it carry no obligation. */")
 
 
-@dataclass(frozen=True)
-class _Context:
-    """One op on its way to C."""
-
-    graph: Graph
-    op: Op
-    index: int
-    prefix: str
-    scratch_bytes: int
-
-    @property
-    def function(self) -> str:
-        return f"{self.prefix}_{self.index}_{self.op.kind.lower()}"
-
-    def array(self, kind: str, name: str, values: np.ndarray) -> str:
-        body = textwrap.fill(", ".join(map(str, np.ravel(values).tolist())), LINE_LENGTH - 4)
-        return (f"static const {kind} {self.function}_{name}[{np.size(values)}] = {{\n"
-                f"{textwrap.indent(body, '    ')}}};\n")
-
-    def wrap(self, constants: list[str], body: list[str]) -> str:
-        """The op's constants and its function."""
-        names = f"{' -> '.join(str(list(t.shape[1:])) for t in (self.graph.operands(self.op)[0], self.result))}"
-        lines = "\n".join(textwrap.indent(line, "    ") for line in body)
-        return (f"/* {self.index}: {self.op.kind} {names} */\n{''.join(constants)}"
-                f"static int {self.function}(void *scratch, const int8_t *input, int8_t *output) {{\n{lines}\n}}\n")
-
-    @property
-    def result(self):
-        return self.graph.result(self.op)
-
-    @property
-    def range(self) -> tuple[int, int]:
-        return activation_range(self.op.activation, self.result.scale[0], self.result.zero_point[0])
+@cache
+def _version() -> str:
+    pyproject = Path(__file__).resolve().parent.parent / "pyproject.toml"
+    return tomllib.loads(pyproject.read_text())["project"]["version"]
 
 
-def _dims(name: str, n: int, h: int, w: int, c: int) -> str:
-    return f"static const cmsis_nn_dims {name} = {{{n}, {h}, {w}, {c}}};"
+_INPUT_NAMES = ("input", "other")
 
 
-def _plane_dims(name: str, shape: tuple[int, ...]) -> str:
-    return _dims(name, 1, *shape[1:])
+def _function(op: COp) -> str:
+    """The op's constants and its function."""
+    written, activations = OPERATORS[op.op.kind].write_c(op), _activations(op)
+    inputs = "".join(f", const {C_TYPES[tensor.dtype]} *{name}"
+                     for name, tensor in zip(_INPUT_NAMES, activations, strict=False))
+    unused = () if any("scratch" in line for line in written.body) else ("(void)scratch;",)
+    lines = textwrap.indent("\n".join((*unused, *written.body)), "    ")
+    shapes = " -> ".join(str(list(tensor.shape[1:])) for tensor in (op.x, op.result))
+    return (f"/* {op.index}: {op.op.kind} {shapes} */\n{''.join(written.constants)}"
+            f"static int {op.function}(void *scratch{inputs}, {C_TYPES[op.result.dtype]} *output) {{\n{lines}\n}}\n")
 
 
-def _tile(pair: tuple[int, int]) -> str:
-    """(rows, columns) to {w, h}."""
-    return f"{{{pair[1]}, {pair[0]}}}"
+def _activations(op: COp) -> tuple[Tensor, ...]:
+    return op.operands[:OPERATORS[op.op.kind].activations]
 
 
-def _numbers(values: tuple[int, int]) -> str:
-    return f"{{{values[0]}, {values[1]}}}"
-
-
-def _context_line(context: _Context) -> str:
-    return f"const cmsis_nn_context context = {{scratch, {context.scratch_bytes}}};"
-
-
-def _convolution(context: _Context, call: str, params: str, multiplier: str) -> str:
-    """CONV_2D and DEPTHWISE_CONV_2D: `multiplier` is the depthwise's ch_mult field."""
-    graph, op, window = context.graph, context.op, context.op.window
-    x, weight = graph.operands(op)[:2]
-    channels, result = context.result.shape[3], context.result
-    multipliers, shifts = channel_multipliers(x.scale[0], weight.scale, result.scale[0], channels)
-    arrays = [context.array("int8_t", "weights", weight.data), context.array("int32_t", "bias", bias_of(graph, op)),
-              context.array("int32_t", "multipliers", multipliers), context.array("int32_t", "shifts", shifts)]
-    name = context.function
-    return context.wrap(arrays, [
-        f"static const {params} params = {{{-x.zero_point[0]}, {result.zero_point[0]}, {multiplier}"
-        f"{_tile(window.stride)}, {_tile(window.padding_before)}, {_tile(window.dilation)}, "
-        f"{_numbers(context.range)}}};",
-        f"static const cmsis_nn_per_channel_quant_params quant = {{(int32_t *){name}_multipliers, "
-        f"(int32_t *){name}_shifts}};",
-        _plane_dims("input_dims", x.shape), _dims("filter_dims", *weight.shape), _dims("bias_dims", 1, 1, 1, channels),
-        _plane_dims("output_dims", result.shape), _context_line(context),
-        f"return {call}(&context, &params, &quant, &input_dims, input, &filter_dims, {name}_weights,\n"
-        f"    &bias_dims, {name}_bias, &output_dims, output) != ARM_CMSIS_NN_SUCCESS;"])
-
-
-def _conv(context: _Context) -> str:
-    return _convolution(context, "arm_convolve_wrapper_s8", "cmsis_nn_conv_params", "")
-
-
-def _depthwise(context: _Context) -> str:
-    return _convolution(context, "arm_depthwise_conv_wrapper_s8", "cmsis_nn_dw_conv_params",
-                        f"{context.op.window.multiplier}, ")
-
-
-def _fully_connected(context: _Context) -> str:
-    graph, op, result, name = context.graph, context.op, context.result, context.function
-    x, weight = graph.operands(op)[:2]
-    outputs, inputs = weight.shape
-    quant = dense_multiplier(x.scale[0], weight.scale[0], result.scale[0])
-    return context.wrap(
-        [context.array("int8_t", "weights", weight.data), context.array("int32_t", "bias", bias_of(graph, op))],
-        [f"static const cmsis_nn_fc_params params = {{{-x.zero_point[0]}, 0, {result.zero_point[0]}, "
-         f"{_numbers(context.range)}}};",
-         f"static const cmsis_nn_per_tensor_quant_params quant = {_numbers(quant)};",
-         _dims("input_dims", 1, 1, 1, inputs), _dims("filter_dims", inputs, 1, 1, outputs),
-         _dims("bias_dims", 1, 1, 1, outputs), _dims("output_dims", 1, 1, 1, outputs), _context_line(context),
-         f"return arm_fully_connected_s8(&context, &params, &quant, &input_dims, input, &filter_dims, {name}_weights,\n"
-         f"    &bias_dims, {name}_bias, &output_dims, output) != ARM_CMSIS_NN_SUCCESS;"])
-
-
-def _average_pool(context: _Context) -> str:
-    window, x = context.op.window, context.graph.operands(context.op)[0]
-    return context.wrap([], [
-        f"static const cmsis_nn_pool_params params = {{{_tile(window.stride)}, {_tile(window.padding_before)}, "
-        f"{_numbers(context.range)}}};",
-        _plane_dims("input_dims", x.shape), _dims("filter_dims", 1, *window.kernel, 1),
-        _plane_dims("output_dims", context.result.shape), _context_line(context),
-        "return arm_avgpool_s8(&context, &params, &input_dims, input, &filter_dims, &output_dims, output)\n"
-        "    != ARM_CMSIS_NN_SUCCESS;"])
-
-
-def _softmax(context: _Context) -> str:
-    x = context.graph.operands(context.op)[0]
-    parameters = softmax_parameters(x.scale[0], context.op.beta)
-    return context.wrap([], [
-        "(void)scratch;",
-        f"arm_softmax_s8(input, 1, {x.elements}, {parameters.multiplier}, {parameters.shift}, {parameters.diff_min}, "
-        "output);", "return 0;"])
-
-
-EMITTERS: dict[str, Callable[[_Context], str]] = {
-    "CONV_2D": _conv,
-    "DEPTHWISE_CONV_2D": _depthwise,
-    "FULLY_CONNECTED": _fully_connected,
-    "AVERAGE_POOL_2D": _average_pool,
-    "SOFTMAX": _softmax,
-}
-
-
-def _call(context: _Context, plan: Plan) -> str:
-    source_place, target = (_place(context.graph, plan, i) for i in (context.op.inputs[0], context.op.outputs[0]))
-    if context.op.kind == "RESHAPE":
-        size = context.result.bytes
-        return "" if source_place == target else f"    memcpy({target}, {source_place}, {size});"
-    scratch = f"bytes + {plan.scratch[context.index][0]}" if context.index in plan.scratch else "NULL"
-    return (f"    if ({context.function}({scratch}, {source_place}, {target})) {{\n"
-            f"        return {context.index + 1};\n    }}")
+def _call(op: COp, plan: Plan) -> str:
+    count = len(_activations(op))
+    *sources, target = (_place(op.graph, plan, i) for i in (*op.op.inputs[:count], op.op.outputs[0]))
+    if not OPERATORS[op.op.kind].write_c:
+        return "" if sources == [target] else f"    memcpy({target}, {sources[0]}, {op.result.bytes});"
+    scratch = f"bytes + {plan.scratch[op.index][0]}" if op.index in plan.scratch else "NULL"
+    return (f"    if ({op.function}({', '.join((scratch, *sources, target))})) {{\n"
+            f"        return {op.index + 1};\n    }}")
 
 
 def _place(graph: Graph, plan: Plan, tensor: int) -> str:
-    """Where a tensor lies, as a C expression."""
+    """Where a tensor lies, as a C expression of its type."""
+    expression, dtype = _memory(graph, plan, tensor)
+    wanted = graph.tensors[tensor].dtype
+    return expression if dtype == wanted else f"({C_TYPES[wanted]} *)({expression})"
+
+
+def _memory(graph: Graph, plan: Plan, tensor: int) -> tuple[str, str]:
+    """The address, and the type that it has in C."""
     if tensor in plan.offsets:
-        return f"bytes + {plan.offsets[tensor]}"
-    return "input" if plan.roots[tensor] == plan.roots[graph.inputs[0]] and tensor != graph.outputs[0] else "output"
+        return f"bytes + {plan.offsets[tensor]}", "int8"
+    held_by_caller = plan.roots[tensor] == plan.roots[graph.inputs[0]] and tensor != graph.outputs[0]
+    return ("input", graph.input.dtype) if held_by_caller else ("output", graph.output.dtype)

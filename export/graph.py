@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class Tensor:
 
     @property
     def elements(self) -> int:
-        return int(np.prod(self.shape))
+        return prod(self.shape)
 
     @property
     def bytes(self) -> int:
@@ -54,7 +55,8 @@ class Window:
 class Op:
     """One operation. inputs and outputs are tensor indices: activation, then weights and bias (-1: none).
 
-    activation: fused, TFLite's name. window: of convolutions and pools. beta: of SOFTMAX.
+    activation: fused, TFLite's name. window: of convolutions and pools. beta: of SOFTMAX. pads: of PAD, (before,
+    after) of each dimension.
     """
 
     kind: str
@@ -63,6 +65,7 @@ class Op:
     activation: str = "NONE"
     window: Window | None = None
     beta: float = 1.0
+    pads: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-pedant
 
 
 def host_scores(graph: Graph, inputs: np.ndarray) -> np.ndarray:
-    """int8 [n, outputs] of the C that write_c makes for `graph`; inputs int8 [n, ...]."""
+    """[n, outputs] of the C that write_c makes for `graph`; inputs [n, ...]; both of the graph's types."""
     with tempfile.TemporaryDirectory() as folder:
         plan = write_c(graph, Path(folder))
         library = ctypes.CDLL(str(compile_library(Path(folder), Path(folder) / "network.so")))
@@ -48,11 +48,11 @@ def _compile(sources: list[Path], options: list) -> None:
 
 def run_library(library: ctypes.CDLL, graph: Graph, arena_bytes: int, inputs: np.ndarray,
                 prefix: str = "network") -> np.ndarray:
-    """Scores int8 [n, outputs]; guard bytes around the arena are checked after every run."""
-    guard, inputs = 64, np.ascontiguousarray(inputs, np.int8).reshape(len(inputs), graph.input.elements)
+    """Scores [n, outputs]; guard bytes around the arena are checked after every run."""
+    guard, inputs = 64, np.ascontiguousarray(inputs, graph.input.dtype).reshape(len(inputs), graph.input.elements)
     memory = np.full(arena_bytes + 3 * guard, 0x5A, np.uint8)
     start = guard + -(memory.ctypes.data + guard) % guard
-    scores = np.zeros((len(inputs), graph.output.elements), np.int8)
+    scores = np.zeros((len(inputs), graph.output.elements), graph.output.dtype)
     run = library[f"{prefix}_run"]
     for row, result in zip(inputs, scores, strict=True):
         status = run(*(ctypes.c_void_p(p) for p in (memory.ctypes.data + start, row.ctypes.data, result.ctypes.data)))

@@ -1,6 +1,7 @@
 """Where every activation lives while the network runs: the arena, tight for chains, greedy otherwise.
 
-The caller holds the graph's input and output; RESHAPE shares its input's memory; everything else gets an offset.
+The caller holds the graph's input and output; operators that work in place share the memory of an input that dies
+there; everything else gets an offset.
 """
 
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from export.graph import Graph, Op
+from export.operators import OPERATORS
 
 ALIGNMENT = 16
 
@@ -61,9 +63,26 @@ class Storage:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.roots = {i: i for i in graph.activations}
-        for op in graph.ops:
-            if op.kind == "RESHAPE":
-                self.roots[op.outputs[0]] = self.roots[op.inputs[0]]
+        for index, op in enumerate(graph.ops):
+            shared = next((i for i in self.inputs(op) if self.may_share(index, op, i)), None)
+            if shared is not None:
+                self.roots[op.outputs[0]] = self.roots[shared]
+
+    def inputs(self, op: Op) -> tuple[int, ...]:
+        """The activations that an op reads."""
+        return tuple(i for i in op.inputs if i in self.roots)
+
+    def may_share(self, index: int, op: Op, tensor: int) -> bool:
+        """Whether op's output may lie where its input `tensor` lies. A RESHAPE writes nothing; other operators that
+        work in place need memory of ours that nobody reads later."""
+        if op.kind == "RESHAPE":
+            return True
+        if not OPERATORS[op.kind].in_place or self.graph.result(op).bytes != self.graph.tensors[tensor].bytes:
+            return False
+        root = self.roots[tensor]
+        held = {self.roots[i] for i in self.graph.inputs} | {self.roots[i] for i in self.graph.outputs}
+        later = {self.roots[i] for following in self.graph.ops[index + 1:] for i in self.inputs(following)}
+        return root not in held | later
 
     @cached_property
     def in_arena(self) -> tuple[int, ...]:

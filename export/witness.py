@@ -24,15 +24,17 @@ def tflm_runtime():
 
 
 def tflm_scores(tflite: bytes, inputs: np.ndarray) -> np.ndarray:
-    """int8 [n, outputs] by TFLite Micro (PyPI tflite-micro); inputs int8 [n, ...], the model's input shape behind n."""
+    """[n, outputs] by TFLite Micro (PyPI tflite-micro), of the model's output type; inputs [n, ...], its input's type
+    and shape behind n."""
     interpreter = tflm_runtime().Interpreter.from_bytes(bytes(tflite), arena_size=ARENA_BYTES)
-    shape = tuple(interpreter.get_input_details(0)["shape"])
+    details, output = interpreter.get_input_details(0), interpreter.get_output_details(0)
+    shape = tuple(details["shape"])
     scores = []
-    for clip in progress(np.asarray(inputs, np.int8), "TFLite Micro", unit="clip"):
+    for clip in progress(np.asarray(inputs, details["dtype"]), "TFLite Micro", unit="clip"):
         interpreter.set_input(clip.reshape(shape), 0)
         interpreter.invoke()
         scores.append(interpreter.get_output(0).ravel())
-    return np.array(scores, np.int8)
+    return np.array(scores, output["dtype"])
 
 
 def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:

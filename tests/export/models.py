@@ -69,7 +69,7 @@ class Chain:
     """Writes a .tflite of a chain of ops with random weights and scales; every method adds an op."""
 
     def __init__(self, shape: tuple[int, ...], seed: int = 0) -> None:
-        self.rng = np.random.default_rng(seed)
+        self.seed, self.rng = seed, np.random.default_rng(seed)
         self.model = schema.ModelT()
         self.model.version, self.model.description = 3, "test"
         self.model.buffers, self.model.operatorCodes = [schema.BufferT()], []
@@ -152,8 +152,9 @@ class Chain:
         return self.windowed("DEPTHWISE_CONV_2D", options, shape, kernel, stride, dilation, padding, activation,
                              **kwargs)
 
-    def average_pool(self, kernel=(2, 2), stride=(2, 2), padding="VALID"):
+    def pool(self, kind, kernel=(2, 2), stride=(2, 2), padding="VALID", activation="NONE"):
         options = schema.Pool2DOptionsT()
+        options.fusedActivationFunction = getattr(schema.ActivationFunctionType, activation)
         options.filterHeight, options.filterWidth = kernel
         options.strideH, options.strideW = stride
         options.padding = getattr(schema.Padding, padding)
@@ -161,7 +162,56 @@ class Chain:
         sizes = [(size - k) // s + 1 if padding == "VALID" else -(-size // s)
                  for size, k, s in zip(self.shape[1:3], kernel, stride, strict=True)]
         output = self.activation((1, *sizes, self.shape[3]), before.scale[0], before.zeroPoint[0])
-        return self.op("AVERAGE_POOL_2D", [self.at], output, options)
+        return self.op(kind, [self.at], output, options)
+
+    def average_pool(self, *args, **kwargs):
+        return self.pool("AVERAGE_POOL_2D", *args, **kwargs)
+
+    def max_pool(self, *args, **kwargs):
+        return self.pool("MAX_POOL_2D", *args, **kwargs)
+
+    def mean(self, keep_dims=False, axes=(1, 2), ratio=1.0):
+        """ratio: of the output's scale to the input's."""
+        options, channels = schema.ReducerOptionsT(), self.shape[3]
+        options.keepDims = keep_dims
+        axis = self.tensor((len(axes),), schema.TensorType.INT32, [], 0, np.array(axes, np.int32))
+        output = self.activation((1, 1, 1, channels) if keep_dims else (1, channels), self.scale * ratio)
+        return self.op("MEAN", [self.at, axis], output, options)
+
+    def add(self, other: int, ratio=1.0, activation="NONE"):
+        """The sum with an earlier tensor of the same shape; ratio: of the output's scale to the larger input's."""
+        options = schema.AddOptionsT()
+        options.fusedActivationFunction = getattr(schema.ActivationFunctionType, activation)
+        scale = max(self.scale, self.graph.tensors[other].quantization.scale[0]) * ratio
+        return self.op("ADD", [self.at, other], self.activation(self.shape, scale), options)
+
+    def pad(self, rows=(1, 1), columns=(1, 1), channels=(0, 0)):
+        before = self.graph.tensors[self.at].quantization
+        pads = np.array([(0, 0), rows, columns, channels], np.int32)
+        paddings = self.tensor((4, 2), schema.TensorType.INT32, [], 0, pads)
+        shape = tuple(size + sum(pair) for size, pair in zip(self.shape, pads.tolist(), strict=True))
+        return self.op("PAD", [self.at, paddings], self.activation(shape, before.scale[0], before.zeroPoint[0]),
+                       schema.PadOptionsT())
+
+    def relu(self, ratio=1.0):
+        return self.op("RELU", [self.at], self.activation(self.shape, self.scale * ratio))
+
+    def relu6(self):
+        before = self.graph.tensors[self.at].quantization
+        return self.op("RELU6", [self.at], self.activation(self.shape, before.scale[0], before.zeroPoint[0]))
+
+    def quantize(self, ratio=1.0, unsigned=False):
+        """To another scale and zero point, and to uint8 where `unsigned`."""
+        output = self.activation(self.shape, self.scale * ratio)
+        if unsigned:
+            self.unsigned(output)
+        return self.op("QUANTIZE", [self.at], output, schema.QuantizeOptionsT())
+
+    def unsigned(self, tensor: int) -> "Chain":
+        """Make an activation uint8: the same real values."""
+        self.graph.tensors[tensor].type = schema.TensorType.UINT8
+        self.graph.tensors[tensor].quantization.zeroPoint = [self.graph.tensors[tensor].quantization.zeroPoint[0] + 128]
+        return self
 
     def reshape(self, shape):
         before = self.graph.tensors[self.at].quantization
@@ -174,9 +224,8 @@ class Chain:
     def dense(self, outputs, activation="NONE", **kwargs):
         options, inputs = schema.FullyConnectedOptionsT(), int(np.prod(self.shape))
         options.fusedActivationFunction = getattr(schema.ActivationFunctionType, activation)
-        weights, bias, scale = self.parameters((outputs, inputs), outputs, 0, False, inputs, **kwargs)
-        self.graph.tensors[bias].quantization.scale = self.graph.tensors[bias].quantization.scale[:1]
-        self.graph.tensors[bias].quantization.zeroPoint = [0]
+        per_channel = kwargs.pop("per_channel", False)
+        weights, bias, scale = self.parameters((outputs, inputs), outputs, 0, per_channel, inputs, **kwargs)
         return self.op("FULLY_CONNECTED", [self.at, weights, bias], self.activation((1, outputs), scale), options)
 
     def softmax(self, beta=1.0):

@@ -11,15 +11,16 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.console import UserError
 from datasets.features import log_mel_codes
 from datasets.wav import fit_to_second
 from export.host import host_scores
-from export.onnx_writer import EXACT_FLOAT32, to_onnx
+from export.onnx_operator import EXACT_FLOAT32
+from export.onnx_writer import to_onnx
 from export.quantize import to_tflite
 from export.runs import input_quantizer
 from export.tflite_reader import read_tflite
 from export.witness import onnx_scores, tflm_scores
+from tests.export.family import nets
 from tests.export.models import Chain, cut, random_inputs, random_net, small_model
 
 AUDIO = Path(__file__).resolve().parents[3] / "shared" / "speech_commands" / "audio_flac.zip"
@@ -46,7 +47,7 @@ def check_grown(seed, widths, n_coefficients):
     assert_same_bits(tflite, inputs)
     kinds = [op.kind for op in read_tflite(tflite).ops]
     plane = assert_same_bits(cut(tflite, kinds.index("AVERAGE_POOL_2D") - 1), inputs[:4])
-    assert len(np.unique(plane)) > 10
+    assert len(np.unique(plane)) > 3
 
 
 @QUICK
@@ -62,46 +63,23 @@ def test_grown_nets_at_length(seed, widths, n_coefficients):
     check_grown(seed, widths, n_coefficients)
 
 
-pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
-windows = st.fixed_dictionaries({
-    "kernel": st.tuples(st.integers(1, 5), st.integers(1, 5)), "stride": pairs, "padding": st.just("SAME"),
-    "dilation": st.sampled_from([(1, 1), (1, 1), (2, 1), (1, 2), (2, 3)]), "per_channel": st.booleans(),
-    "activation": st.sampled_from(["NONE", "RELU", "RELU6", "RELU_N1_TO_1"])})
-pools = st.fixed_dictionaries({"kernel": pairs, "stride": pairs, "padding": st.just("SAME")})
-steps = st.one_of(st.tuples(st.just("conv"), st.integers(1, 9), windows),
-                  st.tuples(st.just("depthwise"), st.integers(1, 3), windows),
-                  st.tuples(st.just("average_pool"), st.just(None), pools))
+def check_family(chain):
+    shape, content = tuple(chain.graph.tensors[0].shape), chain.content()
+    inputs = random_inputs(shape, 16, chain.seed).view(read_tflite(content).input.dtype)
+    assert_same_bits(content, inputs)
 
 
-def check_foreign(seed, shape, plan, head):
-    chain = Chain((1, *shape), seed)
-    for kind, number, options in plan:
-        getattr(chain, kind)(*([] if number is None else [number]), **options)
-    if head != "none":
-        chain.reshape((1, int(np.prod(chain.shape)))).dense(7, activation="NONE")
-    if head == "softmax":
-        chain.softmax(0.7)
-    if not chain.graph.operators:
-        chain.average_pool((1, 1), (1, 1))
-    assert_same_bits(chain.content(), random_inputs((1, *shape), 16, seed))
-
-
-foreign = given(seed=st.integers(0, 10**6), plan=st.lists(steps, max_size=4),
-                shape=st.tuples(st.integers(1, 12), st.integers(1, 9), st.integers(1, 6)),
-                head=st.sampled_from(["none", "dense", "softmax"]))
-
-
-@settings(QUICK, max_examples=30)
-@foreign
-def test_foreign_nets(seed, shape, plan, head):
-    check_foreign(seed, shape, plan, head)
+@settings(QUICK, max_examples=60)
+@given(nets())
+def test_family_of_nets(chain):
+    check_family(chain)
 
 
 @pytest.mark.slow
-@LONG
-@foreign
-def test_foreign_nets_at_length(seed, shape, plan, head):
-    check_foreign(seed, shape, plan, head)
+@settings(LONG, max_examples=2000)
+@given(nets())
+def test_family_of_nets_at_length(chain):
+    check_family(chain)
 
 
 @pytest.mark.parametrize("build", [
@@ -119,10 +97,10 @@ def test_shapes_of_other_nets(build):
 
 
 @pytest.mark.parametrize("activation", ["NONE", "RELU"])
-@pytest.mark.parametrize(("taps", "bias_steps"), [(40, 30_000_000), (2000, 1000), (8000, 50_000_000)],
-                         ids=["big-bias", "many-taps", "both"])
+@pytest.mark.parametrize(("taps", "bias_steps"), [
+    (40, 30_000_000), (2000, 1000), (8000, 50_000_000), (30_000, 0), (60_000, 20_000_000)])
 def test_sums_beyond_float32(taps, bias_steps, activation):
-    """Sums above 2^24 are exact all the same: the bias in int64, the weights in two halves."""
+    """Sums above 2^24 are exact all the same: the bias in int64, the weights in parts of few bits."""
     chain = Chain((1, 1, 1, taps), 7).conv(6, (1, 1), activation=activation, bias_steps=bias_steps)
     tflite = chain.content()
     graph = read_tflite(tflite)
@@ -130,12 +108,6 @@ def test_sums_beyond_float32(taps, bias_steps, activation):
     reach = np.abs(weight).reshape(6, -1).sum(1) * 255 + np.abs(bias)
     assert reach.max() > EXACT_FLOAT32
     assert_same_bits(tflite, random_inputs((1, 1, 1, taps), 40))
-
-
-def test_taps_beyond_any_split_are_refused():
-    chain = Chain((1, 1, 1, 60_000), 8).conv(1, (1, 1))
-    with pytest.raises(UserError, match="CONV_2D.*too many taps"):
-        to_onnx(read_tflite(chain.content()))
 
 
 def test_every_softmax_of_two():

@@ -1,18 +1,19 @@
-"""What a .tflite says comes back in the Graph; what is not supported is named by op, tensor and rule."""
+"""What a .tflite says comes back in the Graph; what breaks a rule is refused by op, tensor, numbers and rule."""
 
+import re
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Callable
 
 import ai_edge_litert.schema_py_generated as schema
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from datasets.console import UserError
-from export.graph import Graph, Window, layer_shapes
-from export.tflite_reader import HANDLERS, read_tflite
+from export.graph import Window, layer_shapes
+from export.operators import OPERATORS
+from export.operators.operator import sentence
+from export.tflite_reader import read_tflite
 from tests.export.models import Chain, packed, small_model
 
 
@@ -34,10 +35,6 @@ def test_ops_windows_and_constants():
                                   made.model.buffers[made.graph.tensors[weights].buffer].data.view(np.int8))
 
 
-def test_every_supported_op_is_read():
-    assert {op.kind for op in read_tflite(chain().content()).ops} == set(HANDLERS)
-
-
 def test_layer_shapes_are_what_cost_prices():
     layers = layer_shapes(read_tflite(chain().content()))
     assert [(layer.op, layer.inputs, layer.outputs, layer.macs) for layer in layers] == [
@@ -46,56 +43,203 @@ def test_layer_shapes_are_what_cost_prices():
         ("softmax", (1, 1, 3), (1, 1, 3), 0)]
 
 
-def tensor(index):
-    return lambda made: made.graph.tensors[index]
+# One op each: what a case starts from.
+ONE_OP: dict[str, Callable[[], Chain]] = {
+    "CONV_2D": lambda: Chain((1, 9, 6, 2)).conv(4, (3, 2), (2, 1)),
+    "DEPTHWISE_CONV_2D": lambda: Chain((1, 9, 6, 2)).depthwise(2),
+    "FULLY_CONNECTED": lambda: Chain((1, 4)).dense(3, per_channel=True),
+    "AVERAGE_POOL_2D": lambda: Chain((1, 4, 4, 2)).average_pool(),
+    "MAX_POOL_2D": lambda: Chain((1, 4, 4, 2)).max_pool(),
+    "MEAN": lambda: Chain((1, 4, 4, 2)).mean(),
+    "ADD": lambda: Chain((1, 4, 4, 2)).add(0),
+    "PAD": lambda: Chain((1, 4, 4, 2)).pad(),
+    "RELU": lambda: Chain((1, 4, 4, 2)).relu(),
+    "RELU6": lambda: Chain((1, 4, 4, 2)).relu6(),
+    "RESHAPE": lambda: Chain((1, 4, 4, 2)).reshape((1, 32)),
+    "SOFTMAX": lambda: Chain((1, 4)).softmax(),
+    "QUANTIZE": lambda: Chain((1, 4)).quantize(),
+}
 
 
-def weights_of(op):
-    return lambda made: made.graph.tensors[made.graph.operators[op].inputs[1]]
+def x(made):
+    return made.graph.tensors[0]
 
 
-def output_of(op):
-    return lambda made: made.graph.tensors[made.graph.operators[op].outputs[0]]
+def constant(made):
+    return made.graph.tensors[made.graph.operators[0].inputs[1]]
 
 
-def options_of(op):
-    return lambda made: made.graph.operators[op].builtinOptions
+def bias(made):
+    return made.graph.tensors[made.graph.operators[0].inputs[2]]
 
 
-def quantization(find):
+def result(made):
+    return made.graph.tensors[made.graph.operators[0].outputs[0]]
+
+
+def options(made):
+    return made.graph.operators[0].builtinOptions
+
+
+def scale_of(find):
     return lambda made: find(made).quantization
 
 
-@pytest.mark.parametrize(("find", "field", "value", "message"), [
-    (tensor(0), "type", schema.TensorType.FLOAT32, r"op 0 CONV_2D: tensor tensor_0: is float32; .* int8"),
-    (tensor(0), "shape", [2, 9, 6, 2], r"op 0 CONV_2D: tensor tensor_0: has shape \(2, .*one batch"),
-    (tensor(0), "shape", [1, 9, 12], r"op 0 CONV_2D: tensor tensor_0: has shape .* must be \[1, h, w, c\]"),
-    (quantization(tensor(0)), "scale", [], r"op 0 CONV_2D: tensor tensor_0: .*one scale above 0"),
-    (quantization(tensor(0)), "scale", [float("nan")], r"op 0 CONV_2D: tensor tensor_0: .*one scale above 0"),
-    (quantization(tensor(0)), "zeroPoint", [128], r"op 0 CONV_2D: tensor tensor_0: zero point .*-128..127"),
-    (quantization(weights_of(0)), "zeroPoint", [0, 0, 1, 0], r"op 0 CONV_2D: tensor tensor_1: .*zero points 0"),
-    (quantization(weights_of(0)), "scale", [0.1, 0.1], r"op 0 CONV_2D: tensor tensor_1: has 2 scales; .* one or 4"),
-    (quantization(weights_of(0)), "quantizedDimension", 3, r"op 0 CONV_2D: tensor tensor_1: .* along axis 0"),
-    (quantization(weights_of(4)), "scale", [0.1] * 3, r"op 4 FULLY_CONNECTED: tensor .*has 3 scales; allowed: one"),
-    (weights_of(0), "buffer", 0, r"op 0 CONV_2D: tensor tensor_1: weights must be constant int8"),
-    (weights_of(0), "shape", [4, 3, 1, 4], r"op 0 CONV_2D: tensor tensor_1: 4 input channels for 2; grouped"),
-    (options_of(0), "strideH", 0, r"op 0 CONV_2D: .* from 1 up"),
-    (options_of(0), "strideH", 1, r"op 0 CONV_2D: .*plane \(5, 6\) is not the \(9, 6\)"),
-    (options_of(0), "fusedActivationFunction", 4, r"op 0 CONV_2D: .*fused activation 4; allowed: NONE, RELU"),
-    (options_of(1), "depthMultiplier", 2, r"op 1 DEPTHWISE_CONV_2D: .*must be \[1, kh, kw, 4 x depth multiplier 2\]"),
-    (quantization(output_of(2)), "scale", [9.0], r"op 2 AVERAGE_POOL_2D: tensor .* its input's scale"),
-    (output_of(3), "shape", [1, 5], r"op 3 RESHAPE: tensor .*has 5 elements; its input has 4"),
-    (options_of(4), "weightsFormat", 1, r"op 4 FULLY_CONNECTED: tensor .*shuffled weights"),
-    (quantization(output_of(5)), "zeroPoint", [0], r"op 5 SOFTMAX: tensor .*scale 1/256 and zero point -128"),
-    (options_of(5), "beta", 1e-9, r"op 5 SOFTMAX: tensor .* too small for softmax"),
-    (lambda made: made.model.operatorCodes[1], "builtinCode", schema.BuiltinOperator.TANH,
-     r"op 1 TANH: not supported; allowed: CONV_2D, DEPTHWISE_CONV_2D"),
-    (lambda made: made.graph, "outputs", [0, 1], r"1 inputs, 2 outputs"),
-])
-def test_each_rule_is_named(find, field, value, message):
+def data_of(made):
+    return made.model.buffers[constant(made).buffer]
+
+
+def data(*values) -> np.ndarray:
+    return np.array(values, np.int32).view(np.uint8)
+
+
+INT8, INT16, FLOAT = schema.TensorType.INT8, schema.TensorType.INT16, schema.TensorType.FLOAT32
+PADDED = (0, 0, 1, 1, 1, 1, 0, 0)
+BREACHES = [  # op, rule, what is changed, its field, its value, the numbers in the message
+    ("CONV_2D", "activations_are_int8", x, "type", INT16, "tensor_0: is int16"),
+    ("CONV_2D", "activations_are_int8", result, "type", FLOAT, "tensor_3: is float32"),
+    ("CONV_2D", "activations_have_shapes", x, "shape", [2, 9, 6, 2], r"has shape \(2, 9, 6, 2\)"),
+    ("CONV_2D", "activations_have_shapes", x, "shape", [1, -9, 6, 2], r"has shape \(1, -9, 6, 2\)"),
+    ("CONV_2D", "activations_have_shapes", x, "shape", [], r"has shape \(\)"),
+    ("CONV_2D", "activations_have_shapes", x, "shape", [1, 2**30, 2**30, 2], f"{2**61} values"),
+    ("CONV_2D", "activations_are_quantized", scale_of(x), "scale", [], "has no quantization"),
+    ("CONV_2D", "activations_are_quantized", x, "quantization", None, "has no quantization"),
+    ("CONV_2D", "activations_are_quantized", scale_of(x), "scale", [float("nan")], "scales .nan"),
+    ("CONV_2D", "activations_are_quantized", scale_of(x), "zeroPoint", [128], "zero point 128"),
+    ("CONV_2D", "activations_are_planes", x, "shape", [1, 9, 12], r"has shape \(1, 9, 12\)"),
+    ("CONV_2D", "weights_are_int8", constant, "buffer", 0, "is computed int8"),
+    ("CONV_2D", "weights_are_int8", constant, "type", schema.TensorType.INT4, "is constant int4"),
+    ("CONV_2D", "weights_have_four_dimensions", constant, "shape", [4, 12], r"has shape \(4, 12\)"),
+    ("CONV_2D", "weights_fit", constant, "shape", [4, 3, 1, 4], r"shape \(4, 3, 1, 4\) for 2 -> 4 channels"),
+    ("CONV_2D", "weights_fit", constant, "shape", [8, 3, 2, 1], r"shape \(8, 3, 2, 1\) for 2 -> 4 channels"),
+    ("CONV_2D", "weights_are_symmetric", scale_of(constant), "zeroPoint", [0, 0, 1, 0], r"zero points \[0, 0, 1, 0\]"),
+    ("CONV_2D", "weights_are_symmetric", scale_of(constant), "scale", [1.0, 1.0, 0.0, 1.0], r"scales \[1.0, 1.0, 0.0"),
+    ("CONV_2D", "scales_per_output_channel", constant, "quantization", (0.1, 2, 0), "2 scales for 4 output channels"),
+    ("CONV_2D", "scales_per_output_channel", scale_of(constant), "quantizedDimension", 3, "4 scales along axis 3"),
+    ("CONV_2D", "biases_are_int32", bias, "type", INT16, r"constant int16 of shape \(4,\)"),
+    ("CONV_2D", "biases_are_int32", bias, "buffer", 0, r"computed int32 of shape \(4,\) for 4 channels"),
+    ("CONV_2D", "window_is_small", options, "strideH", 0, r"stride \(0, 1\)"),
+    ("CONV_2D", "window_is_small", options, "dilationWFactor", 10**6, r"dilation \(1, 1000000\)"),
+    ("CONV_2D", "window_fills_output", options, "strideH", 1, r"\(5, 6\), its window gives \(9, 6\)"),
+    ("CONV_2D", "activation_is_a_clamp", options, "fusedActivationFunction", 4, "activation number 4"),
+    ("CONV_2D", "sums_fit", scale_of(result), "scale", [1e-9], r"channel 0 reach \d+, times 2\^\d+"),
+    ("DEPTHWISE_CONV_2D", "weights_fit", constant, "shape", [2, 3, 3, 2], r"\(2, 3, 3, 2\) for 2 -> 4"),
+    ("DEPTHWISE_CONV_2D", "scales_per_output_channel", scale_of(constant), "quantizedDimension", 0, "along axis 0"),
+    ("DEPTHWISE_CONV_2D", "sums_fit", scale_of(result), "scale", [1e-9], r"channel 0 reach \d+, times"),
+    ("FULLY_CONNECTED", "weights_fit", constant, "shape", [4, 3], r"shape \(4, 3\) and format 0 for \(3, 4\)"),
+    ("FULLY_CONNECTED", "weights_fit", options, "weightsFormat", 1, "format 1"),
+    ("FULLY_CONNECTED", "output_is_one_row", result, "shape", [1, 3, 1], r"shape \(1, 3, 1\)"),
+    ("FULLY_CONNECTED", "scales_per_output", scale_of(constant), "quantizedDimension", 1, "3 scales along axis 1"),
+    ("FULLY_CONNECTED", "sums_fit", scale_of(result), "scale", [1e-12], r"output channel 0 reach \d+, times 2\^"),
+    ("AVERAGE_POOL_2D", "output_has_input_quantization", scale_of(result), "scale", [9.0], "scale 9 and zero point"),
+    ("MAX_POOL_2D", "output_keeps_channels", result, "shape", [1, 2, 2, 3], "has 3 channels, its input 2"),
+    ("MEAN", "input_is_a_plane", x, "shape", [1, 16, 2], r"\(1, 16, 2\)"),
+    ("MEAN", "axes_are_the_plane", data_of, "data", data(1, 3), r"holds \[1, 3\]"),
+    ("MEAN", "axes_are_the_plane", constant, "buffer", 0, "is int32, computed"),
+    ("MEAN", "output_has_the_channels", result, "shape", [1, 4], r"shape \(1, 4\) for 2 channels"),
+    ("MEAN", "sums_fit", scale_of(result), "scale", [1e-9], r"scale 1e-09, its input .*: up to \d+ times 2\^"),
+    ("ADD", "output_has_input_shape", result, "shape", [1, 4, 2, 4], r"\(1, 4, 2, 4\), tensor_0 has \(1, 4, 4, 2\)"),
+    ("ADD", "scales_are_near", scale_of(result), "scale", [1e-9], "scale 1e-09, its inputs"),
+    ("PAD", "paddings_are_constant", constant, "shape", [2, 4], r"is int32 of shape \(2, 4\)"),
+    ("PAD", "paddings_are_constant", data_of, "data", data(1, *PADDED[1:]), r"holds \[\[1, 0\]"),
+    ("PAD", "paddings_are_constant", data_of, "data", data(*PADDED[:2], -1, *PADDED[3:]), r"\[-1, 1\]"),
+    ("PAD", "output_has_the_room", data_of, "data", data(*PADDED[:2], 2, *PADDED[3:]), r"give \(1, 7, 6, 2\)"),
+    ("RELU", "values_fit", scale_of(result), "scale", [1e-12], r"scale 1e-12.*times 2\^"),
+    ("RELU6", "output_has_input_quantization", scale_of(result), "zeroPoint", [7], "zero point 7, its input"),
+    ("RESHAPE", "output_has_as_many_values", result, "shape", [1, 31], r"shape \(1, 31\), 31 values for 32"),
+    ("SOFTMAX", "input_is_one_row", x, "shape", [1, 2, 2], None),
+    ("SOFTMAX", "output_is_a_probability", scale_of(result), "zeroPoint", [0], "zero point 0"),
+    ("SOFTMAX", "differences_have_bits", options, "beta", 1e-9, "beta is 1e-09"),
+    ("SOFTMAX", "differences_have_bits", options, "beta", float("nan"), "beta is nan"),
+    ("QUANTIZE", "types_are_quantized", x, "type", FLOAT, "is float32; the op takes float32 to int8"),
+    ("QUANTIZE", "types_are_quantized", result, "type", INT16, "is int16; the op takes int8 to int16"),
+    ("QUANTIZE", "values_fit", scale_of(result), "scale", [1e-12], r"scale 1e-12.*times 2\^"),
+]
+
+
+def rule_of(kind, name):
+    return next(rule for rule in OPERATORS[kind].rules if rule.__name__ == name)
+
+
+def change(made, find, field, value):
+    """Set a field; a tuple as quantization stands for (scale, how many, zero point)."""
+    if field == "quantization" and value is not None:
+        (scale, count, zero_point), value = value, schema.QuantizationParametersT()
+        value.scale, value.zeroPoint = [scale] * count, [zero_point] * count
+    setattr(find(made), field, value)
+
+
+@pytest.mark.parametrize(("kind", "rule", "find", "field", "value", "numbers"), BREACHES,
+                         ids=[f"{case[0]}-{case[1]}-{i}" for i, case in enumerate(BREACHES)])
+def test_each_breach_names_op_tensor_numbers_and_rule(kind, rule, find, field, value, numbers):
+    made = ONE_OP[kind]()
+    made.content()
+    change(made, find, field, value)
+    if rule == "input_is_one_row":
+        result(made).shape = value
+    with pytest.raises(UserError) as error:
+        read_tflite(packed(made.model))
+    assert re.search(rf"op 0 {kind}: tensor tensor_\d", str(error.value))
+    assert str(error.value).endswith(f"; rule: {sentence(rule_of(kind, rule))}")
+    assert re.search(numbers or "has shape", str(error.value)), error.value
+    assert "\n" not in str(error.value)
+
+
+def test_constant_activations_are_refused():
+    made = Chain((1, 4)).quantize()
+    made.graph.tensors[0].buffer = len(made.model.buffers)
+    made.model.buffers.append(schema.BufferT())
+    made.model.buffers[-1].data = np.zeros(4, np.uint8)
+    with pytest.raises(UserError, match="op 0 QUANTIZE: tensor tensor_0: is constant; rule: Activations are computed"):
+        read_tflite(made.content())
+
+
+def test_every_rule_has_a_case():
+    tested = {(kind, rule) for kind, rule, *_ in BREACHES}
+    names = {rule for _, rule in tested} | {"activations_are_computed"}
+    for kind, operator in OPERATORS.items():
+        own = {rule.__name__ for rule in operator.rules if rule.__module__.endswith(kind.lower())}
+        assert {(kind, rule) for rule in own} <= tested
+        assert {rule.__name__ for rule in operator.rules} <= names
+
+
+def test_every_operator_is_read():
+    for kind, build in ONE_OP.items():
+        assert [op.kind for op in read_tflite(build().content()).ops] == [kind]
+    assert list(ONE_OP) == list(OPERATORS)
+
+
+def test_unknown_operator():
     made = chain()
     made.content()
-    setattr(find(made), field, value)
+    made.model.operatorCodes[1].builtinCode = schema.BuiltinOperator.TANH
+    with pytest.raises(UserError, match=r"op 1 TANH: not supported; allowed: CONV_2D, DEPTHWISE_CONV_2D"):
+        read_tflite(packed(made.model))
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda made: setattr(made.graph, "outputs", [0, 1]), "1 inputs, 2 outputs, 6 ops; allowed: one input"),
+    (lambda made: setattr(made.graph, "operators", []), "0 ops; allowed: one input"),
+    (lambda made: setattr(made.graph, "outputs", [99]), "the subgraph's outputs: tensor number 99; the file has"),
+    (lambda made: setattr(made.graph.operators[0], "inputs", [0, 1, 77]), "op 0 CONV_2D: tensor number 77; the file"),
+    (lambda made: setattr(made.graph.operators[0], "inputs", []), "op 0 CONV_2D: has 0 inputs and 1 outputs"),
+    (lambda made: setattr(made.graph.operators[0], "opcodeIndex", 9), "op 0: its op code is number 9; the file has 6"),
+    (lambda made: setattr(made.graph.operators[0], "builtinOptions", None),
+     "op 0 CONV_2D: has options of type 1; allowed: Conv2DOptions"),
+    (lambda made: setattr(made.graph.tensors[1], "buffer", 99), "tensor tensor_1: its buffer is number 99; the file"),
+    (lambda made: setattr(made.model.buffers[1], "offset", 4096), "tensor tensor_1: its data lie outside the model"),
+    (lambda made: setattr(made.graph.tensors[1], "shape", [4, 3, 2, 3]), r"48 bytes for shape .*; allowed: 72"),
+    (lambda made: setattr(made.graph.tensors[1], "shape", [-4, -3, 2, 2]), r"tensor tensor_1: 48 bytes for shape"),
+    (lambda made: setattr(made.graph.tensors[1], "shape", [1] * 9), "9 dimensions of tensor tensor_1; allowed"),
+    (lambda made: setattr(made.graph.tensors[0].quantization, "zeroPoint", [2**40]), "zero point 1099511627776"),
+    (lambda made: setattr(made.graph.tensors[0].quantization, "zeroPoint", [1, 2]), "1 scales and 2 zero points"),
+    (lambda made: made.model.subgraphs.append(made.graph), "2 subgraphs; allowed: one"),
+    (lambda made: made.graph.tensors.extend(made.graph.tensors[:1] * 5000), "tensors; allowed: at most 4096"),
+])
+def test_what_a_file_may_not_hold(change, message):
+    made = chain()
+    made.content()
+    change(made)
     with pytest.raises(UserError, match=message):
         read_tflite(packed(made.model))
 
@@ -108,24 +252,13 @@ def test_order_of_ops():
         read_tflite(packed(made.model))
     made.graph.operators.reverse()
     made.graph.operators[2].outputs = made.graph.operators[1].outputs
-    with pytest.raises(UserError, match="CONV_2D: tensor tensor_6: must be the only output and written once"):
+    with pytest.raises(UserError, match="CONV_2D: tensor tensor_6: is written twice"):
         read_tflite(packed(made.model))
 
 
 def test_large_softmax_is_refused():
-    with pytest.raises(UserError, match="op 0 SOFTMAX: tensor tensor_0: has 257 scores; softmax takes at most 256"):
+    with pytest.raises(UserError, match="op 0 SOFTMAX: tensor tensor_0: has shape .*257 scores; .* at most 256"):
         read_tflite(Chain((1, 257)).softmax().content())
-
-
-@settings(max_examples=300, deadline=None, derandomize=True)
-@given(st.data())
-def test_damaged_files_never_end_in_a_traceback(data):
-    content = bytearray(small_model())
-    for _ in range(data.draw(st.integers(1, 4))):
-        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    content = bytes(content[:data.draw(st.sampled_from([len(content)] * 3 + [data.draw(st.integers(0, 4000))]))])
-    with suppress(UserError):
-        assert isinstance(read_tflite(content), Graph)
 
 
 @pytest.mark.parametrize(("content", "message"), [

@@ -1,0 +1,58 @@
+"""What CONV_2D and DEPTHWISE_CONV_2D share: requantization per channel, the call of the kernel, the ONNX Conv."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from export.arithmetic import channel_multipliers
+from export.c_operator import CFunction, COp, dims, numbers, plane_dims, tile
+from export.graph import bias_of
+from export.onnx_operator import OnnxOp, exact_sums, requantized, window_attributes
+from export.operators.operator import Breach, Call
+from export.operators.rules import accumulator_breach, largest_input
+
+
+def weights_have_four_dimensions(call: Call) -> Iterator[Breach]:
+    """Weights have four dimensions from 1 up."""
+    if len(call.constant.shape) != 4 or min(call.constant.shape) < 1:
+        yield call.constant, f"has shape {call.constant.shape}"
+
+
+def sums_breach(call: Call, weight: np.ndarray) -> Iterator[Breach]:
+    """weight: int8 [out_c, ...]."""
+    shifts = channel_multipliers(call.x.scale[0], call.constant.scale, call.result.scale[0], len(weight))[1]
+    return accumulator_breach(call, weight, shifts)
+
+
+def write_c(op: COp, call: str, params: str, multiplier: str) -> CFunction:
+    """call: of the kernel; params: its struct; multiplier: the depthwise's ch_mult field."""
+    graph, window, (x, weight), result = op.graph, op.op.window, op.operands[:2], op.result
+    channels, name = result.shape[3], op.function
+    multipliers, shifts = channel_multipliers(x.scale[0], weight.scale, result.scale[0], channels)
+    return CFunction(
+        (op.array("int8_t", "weights", weight.data), op.array("int32_t", "bias", bias_of(graph, op.op)),
+         op.array("int32_t", "multipliers", multipliers), op.array("int32_t", "shifts", shifts)),
+        (f"static const {params} params = {{{-x.zero_point[0]}, {result.zero_point[0]}, {multiplier}"
+         f"{tile(window.stride)}, {tile(window.padding_before)}, {tile(window.dilation)}, {numbers(op.range)}}};",
+         f"static const cmsis_nn_per_channel_quant_params quant = {{(int32_t *){name}_multipliers, "
+         f"(int32_t *){name}_shifts}};",
+         plane_dims("input_dims", x), dims("filter_dims", *weight.shape), dims("bias_dims", 1, 1, 1, channels),
+         plane_dims("output_dims", result), op.context_line,
+         f"if ({call}_get_buffer_size(&params, &input_dims, &filter_dims, &output_dims) > context.size) {{\n"
+         "    return 1;\n}",
+         f"return {call}(&context, &params, &quant, &input_dims, input, &filter_dims, {name}_weights,\n"
+         f"    &bias_dims, {name}_bias, &output_dims, output) != ARM_CMSIS_NN_SUCCESS;"))
+
+
+def write_onnx(op: OnnxOp, weight: np.ndarray, group: int) -> str:
+    """weight: int8 [out_c, in_c / group, kh, kw]."""
+    build, x, scales = op.build, op.x, op.operands[1].scale
+    attributes = {**window_attributes(op.op.window), "group": group}
+
+    def product(values: np.ndarray, bias: np.ndarray) -> str:
+        constants = (build.constant(array, np.float32) for array in (values, bias))
+        return build.node("Conv", op.input, *constants, **attributes)
+
+    sums = exact_sums(build, weight, bias_of(op.graph, op.op), largest_input(x), (-1, 1, 1), product)
+    pairs = channel_multipliers(x.scale[0], scales, op.result.scale[0], len(weight))
+    return requantized(build, sums, *(values.reshape(-1, 1, 1) for values in pairs), op.limits)
