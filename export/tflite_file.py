@@ -14,10 +14,10 @@ import numpy as np
 from datasets.console import UserError
 from export.graph import Tensor
 
-MAX_ITEMS = 4096             # of tensors and of ops
+MAX_ITEMS = 2048     # of tensors and of ops
 MAX_RANK = 8
-MAX_NAME = 200               # characters of a tensor's name that are kept
-MAX_SCALES = 1 << 14         # of one tensor
+MAX_NAME = 200       # characters of a tensor's name that are kept
+MAX_SCALES = 4096    # of one tensor
 
 _OP_NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
 _TYPE_NAMES = {value: name.lower() for name, value in vars(schema.TensorType).items() if not name.startswith("_")}

@@ -16,8 +16,11 @@ ACTIVATIONS = {value: name for name, value in vars(schema.ActivationFunctionType
                if name in ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")}
 
 
+SMALLEST_SCALE, LARGEST_SCALE = 1e-18, 1e18  # their products and ratios are ordinary float32 numbers
+
+
 def _usable(scale: np.ndarray) -> bool:
-    return bool((np.isfinite(scale) & (scale > 0)).all())
+    return len(scale) > 0 and bool(((scale >= SMALLEST_SCALE) & (scale <= LARGEST_SCALE)).all())
 
 
 def activations_are_computed(call: Call) -> Iterator[Breach]:
@@ -44,7 +47,7 @@ def activations_have_shapes(call: Call) -> Iterator[Breach]:
 
 
 def activations_are_quantized(call: Call) -> Iterator[Breach]:
-    """Activations have one finite scale above 0 and a zero point that their type can hold."""
+    """Activations have one scale from 1e-18 to 1e18 and a zero point that their type can hold."""
     for tensor in call.computed:
         if len(tensor.scale) != 1 or not _usable(tensor.scale):
             yield tensor, f"has the scales {tensor.scale[:4].tolist()}" if len(tensor.scale) else "has no quantization"
@@ -105,9 +108,9 @@ def weights_are_int8(call: Call) -> Iterator[Breach]:
 
 
 def weights_are_symmetric(call: Call) -> Iterator[Breach]:
-    """Weights have finite scales above 0 and zero points 0."""
+    """Weights have scales from 1e-18 to 1e18 and zero points 0."""
     weight = call.constant
-    if not len(weight.scale) or not _usable(weight.scale) or weight.zero_point.any():
+    if not _usable(weight.scale) or weight.zero_point.any():
         yield weight, f"has scales {weight.scale[:4].tolist()} and zero points {weight.zero_point[:4].tolist()}"
 
 

@@ -1,11 +1,12 @@
 """No two live tensors overlap, chains are tight, RESHAPE costs nothing."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export.plan import ALIGNMENT, Block, Plan, aligned, make_plan, place
 from export.tflite_reader import read_tflite
+from tests.export.family import nets
 from tests.export.models import Chain
 
 blocks = st.builds(lambda size, first, length: Block(size, first, first + length),
@@ -77,3 +78,74 @@ def test_graphs_with_a_branch_do_not_overlap():
     first, second, last = Block(100, 0, 3), Block(60, 1, 2), Block(60, 2, 3)
     offsets = place([first, second, last])
     assert len(np.unique(offsets)) == 3
+
+
+def check_every_read(graph, scratch_bytes):
+    """Run the plan on paper: bytes of memory hold the name of the value that was written there last, and every op must
+    find its inputs whole after its scratch has been used."""
+    plan = make_plan(graph, scratch_bytes)
+    memory: dict[tuple[str, int], object] = {}
+    values: dict[int, object] = {}
+
+    def write(tensor: int, value: object) -> None:
+        values[tensor] = value
+        memory.update(dict.fromkeys(bytes_of(plan, graph, tensor), value))
+
+    write(graph.inputs[0], "input")
+    for index, op in enumerate(graph.ops):
+        inputs = [i for i in op.inputs if i in values]
+        offset, size = plan.scratch.get(index, (0, 0))
+        memory.update({("arena", at): f"scratch {index}" for at in range(offset, offset + size)})
+        for i in inputs:
+            assert {memory[at] for at in bytes_of(plan, graph, i)} == {values[i]}, (index, op.kind, i)
+        write(op.outputs[0], values[inputs[0]] if op.kind == "RESHAPE" else f"output {index}")
+    assert {memory[at] for at in bytes_of(plan, graph, graph.outputs[0])} == {values[graph.outputs[0]]}
+    assert max((at for place, at in memory if place == "arena"), default=0) < plan.arena_bytes
+    return plan
+
+
+def bytes_of(plan, graph, tensor):
+    if tensor in plan.offsets:
+        place, start = "arena", plan.offsets[tensor]
+    else:
+        held = plan.roots[tensor] == plan.roots[graph.inputs[0]] and tensor != graph.outputs[0]
+        place, start = ("input" if held else "output"), 0
+    return [(place, start + at) for at in range(graph.tensors[tensor].bytes)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(nets(), st.integers(0, 50))
+def test_every_op_finds_its_inputs_whole(chain, scratch):
+    check_every_read(read_tflite(chain.content()), lambda graph, op: scratch * len(op.inputs) if scratch % 3 else 0)
+
+
+def test_in_place_operators_cost_no_memory():
+    """RELU, QUANTIZE, RELU6 and ADD lie where their input lay; two planes are all that is needed."""
+    chain = Chain((1, 4, 4, 3)).conv(8).relu().quantize().relu6()
+    before = chain.at
+    chain.conv(8, (1, 1)).add(before).conv(5)
+    plan = check_every_read(read_tflite(chain.content()), lambda graph, op: 0)
+    assert len(set(plan.offsets.values())) == 2
+    assert plan.arena_bytes == 2 * 4 * 4 * 8
+
+
+def test_an_input_that_is_read_later_is_not_overwritten():
+    chain = Chain((1, 4, 4, 8)).conv(8)
+    before = chain.at
+    chain.relu().conv(8).add(before).conv(5)
+    plan = check_every_read(read_tflite(chain.content()), lambda graph, op: 0)
+    assert plan.arena_bytes == 3 * 128  # the kept plane, the RELU's, the convolution's
+
+
+def test_the_callers_input_is_never_written():
+    plan = check_every_read(read_tflite(Chain((1, 4, 4, 3)).relu().relu6().conv(3).content()), lambda graph, op: 0)
+    assert plan.arena_bytes == 48
+
+
+def test_ds_cnn_s_needs_its_two_largest_neighbours():
+    """MLPerf Tiny's shape: a first convolution to 25x5x64 and four separable blocks of 64 channels."""
+    chain = Chain((1, 49, 10, 1)).conv(64, (10, 4), (2, 2), activation="RELU")
+    for _ in range(4):
+        chain.depthwise(activation="RELU").conv(64, (1, 1), activation="RELU")
+    chain.average_pool((25, 5), (25, 5)).reshape((1, 64)).dense(12).softmax()
+    assert planned(chain).arena_bytes == 16_000
