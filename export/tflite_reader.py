@@ -8,6 +8,8 @@ from export.operators import OPERATORS
 from export.operators.operator import Call, Operator, check
 from export.tflite_file import RawOp, TfliteFile, parse_tflite, read_options
 
+SHAPE_OPS = ("SHAPE", "STRIDED_SLICE", "PACK")
+
 
 def read_tflite(source: Path | bytes) -> Graph:
     """The Graph of a .tflite file or of its bytes. UserError names the op, the tensor and the rule where it holds
@@ -15,7 +17,8 @@ def read_tflite(source: Path | bytes) -> Graph:
     name, content = _content(source)
     try:
         file = parse_tflite(content)
-        graph = Graph(file.tensors, tuple(_op(op, file) for op in file.ops), file.inputs, file.outputs, file.sha256)
+        ops = tuple(_op(op, file) for op in without_shape_arithmetic(file.ops))
+        graph = Graph(file.tensors, ops, file.inputs, file.outputs, file.sha256)
         check_graph(graph)
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
@@ -29,6 +32,19 @@ def _content(source: Path | bytes) -> tuple[str, bytes]:
         return str(source), Path(source).read_bytes()
     except OSError as error:
         raise UserError(f"{source}: {error.strerror}; MODEL is an int8 .tflite") from error
+
+
+def without_shape_arithmetic(ops: tuple[RawOp, ...]) -> tuple[RawOp, ...]:
+    """The ops without those of SHAPE_OPS that only tell a RESHAPE its shape: it stands in the output tensor anyway.
+    Keras writes them for a Flatten or Reshape of a net whose batch is left open."""
+    shapes = {op.inputs[1] for op in ops if op.kind == "RESHAPE" and len(op.inputs) > 1}
+    kept = []
+    for op in reversed(ops):
+        if op.kind in SHAPE_OPS and shapes.issuperset(op.outputs):
+            shapes.update(op.inputs)
+        else:
+            kept.append(op)
+    return tuple(reversed(kept))
 
 
 def _op(raw: RawOp, file: TfliteFile) -> Op:

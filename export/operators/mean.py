@@ -11,6 +11,8 @@ from export.onnx_operator import OnnxOp, Sums, requantized
 from export.operators.operator import Breach, Call, Operator
 from export.operators.rules import INT8_ACTIVATIONS, largest_input, rescaling_breach
 
+_PLANE = {1: 1, 2: 2, -3: 1, -2: 2}  # axes of [1, h, w, c], from the end too
+
 
 def input_is_a_plane(call: Call) -> Iterator[Breach]:
     """The input has the shape [1, h, w, c]."""
@@ -23,7 +25,7 @@ def axes_are_the_plane(call: Call) -> Iterator[Breach]:
     axes = call.constant
     if axes is None or axes.data is None or axes.dtype != "int32":
         yield axes, "is absent" if axes is None else f"is {axes.dtype}{', computed' if axes.data is None else ''}"
-    elif sorted(int(axis) % 4 for axis in axes.data.ravel()) != [1, 2]:
+    elif sorted(_PLANE.get(int(axis), 0) for axis in axes.data.ravel()) != [1, 2]:
         yield axes, f"holds {axes.data.ravel()[:8].tolist()}"
 
 

@@ -245,6 +245,22 @@ def test_what_a_file_may_not_hold(change, message):
         read_tflite(packed(made.model))
 
 
+def test_ops_that_compute_a_shape_vanish():
+    """SHAPE, STRIDED_SLICE and PACK in front of a RESHAPE; where anything else reads them they are refused."""
+    made = Chain((1, 4, 4, 2)).conv(3)
+    x, numbers = made.at, [made.tensor((4,), schema.TensorType.INT32, [], 0) for _ in range(3)]
+    for kind, inputs, output in zip(("SHAPE", "STRIDED_SLICE", "PACK"), ([x], numbers[:1], numbers[1:2]), numbers,
+                                    strict=True):
+        made.op(kind, inputs, output)
+    made.at = x
+    made.reshape((1, 48))
+    made.graph.operators[-1].inputs[1] = numbers[2]
+    assert [op.kind for op in read_tflite(made.content()).ops] == ["CONV_2D", "RESHAPE"]
+    made.graph.operators[-1].inputs[1] = numbers[1]
+    with pytest.raises(UserError, match="op 3 PACK: not supported"):
+        read_tflite(made.content())
+
+
 def test_order_of_ops():
     made = Chain((1, 4, 4, 2)).conv(3).conv(3).conv(3)
     made.content()
