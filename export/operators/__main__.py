@@ -14,8 +14,8 @@ HEAD = """# Supported operators
 Written from the rules themselves by `python -m export.operators`; a test holds it against the code.
 
 `make export-mcu MODEL=net.tflite` takes any `.tflite` of one subgraph, with one input and one output, that is built of
-these operators and keeps their rules; it need not come from kws-grow. What breaks a rule is refused in one line with the
-op, the tensor, what was found and the rule. Scores are those of TFLite Micro, to the bit, in C and in ONNX.
+these operators and keeps their rules; it need not come from kws-grow. What breaks a rule is refused in one line with
+the op, the tensor, what was found and the rule. Scores are those of TFLite Micro, to the bit, in C and in ONNX.
 
 From Keras: `converter.optimizations = [tf.lite.Optimize.DEFAULT]`, a `representative_dataset`,
 `converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]`, and `inference_input_type` and

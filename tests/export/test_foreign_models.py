@@ -60,7 +60,7 @@ def converted(build, edges: str) -> bytes:
     rng = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, tf.keras.layers.BatchNormalization):
-            ends = ((1, 3), (-0.3, 0.3), (-0.1, 0.1), (0.02, 0.1))  # gamma, beta, mean, variance
+            ends = ((1, 2), (-0.3, 0.3), (-0.1, 0.1), (0.1, 0.3))  # gamma, beta, mean, variance
             layer.set_weights([rng.uniform(*end, layer.gamma.shape) for end in ends])
     samples = rng.normal(size=(40, 1, *model.input_shape[1:])).astype(np.float32)
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
