@@ -4,49 +4,81 @@ import ctypes
 import re
 import shutil
 import subprocess
+from graphlib import TopologicalSorter
 
 import numpy as np
 import pytest
 
 from export.c_writer import write_c
 from export.host import KERNELS, WARNINGS, compile_library, run_library
+from export.operators import OPERATORS
 from export.plan import ALIGNMENT
 from export.tflite_reader import read_tflite
 from export.witness import tflm_scores
 from tests.export.models import Chain, random_inputs, small_model
 
-COMPILERS = {"gcc": (), "clang": (), "arm-none-eabi-gcc": ("-mcpu=cortex-m4", "-mthumb")}
+COMPILERS = {"gcc": ("gcc",), "clang": ("clang",),
+             **{core: ("arm-none-eabi-gcc", f"-mcpu={core}", "-mthumb")
+                for core in ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55")}}
+BINUTILS = {"arm-none-eabi-gcc": "arm-none-eabi-"}
 
 
-@pytest.fixture
-def sources(tmp_path):
-    """A network with every op, and all kernels."""
-    chain = (Chain((1, 9, 6, 2)).conv(4, (3, 2), (2, 1)).depthwise(1).average_pool((5, 6), (1, 1))
-             .reshape((1, 4)).dense(3).softmax())
-    write_c(read_tflite(chain.content()), tmp_path)
-    return [tmp_path / "network.c", *KERNELS.glob("*.c")]
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """Networks with every operator, of both kinds of edges, and all kernels."""
+    folder = tmp_path_factory.mktemp("sources")
+    chain = Chain((1, 9, 6, 2)).unsigned(0).quantize().pad().conv(4, (3, 2), (2, 1)).relu()
+    before = chain.at
+    chain.depthwise(1).add(before).relu6().max_pool((2, 2), (1, 1)).average_pool((2, 2), (1, 1)).mean()
+    chain.reshape((1, 4)).dense(3, per_channel=True).dense(5).softmax().quantize(unsigned=True)
+    graph = read_tflite(chain.content())
+    assert {op.kind for op in graph.ops} == set(OPERATORS)
+    write_c(graph, folder)
+    write_c(read_tflite(small_model()), folder, "network_b")
+    return [folder / "network.c", folder / "network_b.c", *sorted(KERNELS.glob("*.c"))]
 
 
 def compiled(compiler, source, folder):
-    if not shutil.which(compiler):
-        pytest.skip(f"{compiler} is not installed")
+    name, *flags = COMPILERS[compiler]
+    if not shutil.which(name):
+        pytest.skip(f"{name} is not installed")
     target = folder / f"{source.stem}.o"
-    command = [compiler, *COMPILERS[compiler], *WARNINGS, "-O2", "-fno-pic", f"-I{KERNELS}", "-c", source, "-o", target]
+    command = [name, *flags, *WARNINGS, "-O2", "-fno-pic", f"-I{KERNELS}", "-c", source, "-o", target]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return target
+
+
+def binutil(compiler, tool, *arguments) -> str:
+    command = [BINUTILS.get(COMPILERS[compiler][0], "") + tool, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_no_warning_no_state_no_arm_symbol(compiler, sources, tmp_path):
     for source in sources:
         target = compiled(compiler, source, tmp_path)
-        symbols = re.findall(r" ([A-Za-z]) (\w+)$", subprocess.run(
-            ["nm", str(target)], capture_output=True, text=True, check=True).stdout, re.MULTILINE)
+        state = re.findall(r"^\.(?:data|bss)\S*\s+(\d+)", binutil(compiler, "size", "-A", target), re.MULTILINE)
+        assert set(state) <= {"0"}, source
+        symbols = re.findall(r" ([A-Za-z]) (\w+)$", binutil(compiler, "nm", target), re.MULTILINE)
         assert symbols
-        assert {kind for kind, _ in symbols} <= set("TtRrU"), source  # functions, constants; no data, no bss
+        assert {kind for kind, _ in symbols} <= set("TtRrU"), source  # functions and constants
         assert not [name for _, name in symbols if name.startswith(("arm_", "malloc", "free", "calloc"))], source
         assert all(name.startswith(("network_", "kws_")) for kind, name in symbols if kind in "TR")
+
+
+def test_no_recursion(sources, tmp_path):
+    """The call graph of GCC has no cycle."""
+    calls = {}
+    for source in sources:
+        command = ["gcc", "-std=c99", "-O0", "-fcallgraph-info", f"-I{KERNELS}", "-c", source, "-o",
+                   tmp_path / f"{source.stem}.o"]
+        subprocess.run(list(map(str, command)), check=True)
+        for a, b in re.findall(r'sourcename: "([^"]+)" targetname: "([^"]+)"',
+                               (tmp_path / f"{source.stem}.ci").read_text()):
+            calls.setdefault(a.split(":")[-1], set()).add(b.split(":")[-1])
+    assert calls["network_run"]
+    list(TopologicalSorter(calls).static_order())
 
 
 def test_header_tells_what_the_caller_needs(tmp_path):
