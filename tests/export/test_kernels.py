@@ -1,276 +1,177 @@
-"""Each kernel, called alone, against TFLite Micro on a model of that one op; built to trap on undefined behaviour."""
+"""KERNELS and CMSIS_NN: what is refused, and the scratch that CMSIS-NN wants for each op on each core."""
 
-import ctypes
+import subprocess
 
-import ai_edge_litert.schema_py_generated as schema
-import numpy as np
 import pytest
 
-from export.arithmetic import (
-    ADD_LEFT_SHIFT,
-    activation_range,
-    add_multipliers,
-    channel_multipliers,
-    dense_multiplier,
-    mean_multiplier,
-    relu_multiplier,
-    requantize_multiplier,
-    same_padding,
-)
-from export.host import KERNELS, WARNINGS
-from export.tflite_file import parse_tflite
-from export.toolchain import host_compiler, run_tool
-from export.witness import tflm_runtime
-from tests.export.models import Chain, random_inputs
+from datasets.console import UserError
+from export.kernels import KernelSet, load_kernels
+from export.plan import make_plan
+from export.tflite_reader import read_tflite
+from export.toolchain import have
+from tests.export.models import Chain
 
-ROWS = 5
-GUARD = 64
-SEEDS = pytest.mark.parametrize("seeds", [range(25), pytest.param(range(25, 1000), marks=pytest.mark.slow)],
-                                ids=["few", "many"])
-ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
+CORES = ("cortex-m0plus", "cortex-m4", "cortex-m55")
 
-
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory):
-    """Our kernels as a library: undefined behaviour ends the process."""
-    out = tmp_path_factory.mktemp("kernels") / "kernels.so"
-    run_tool([host_compiler(), *WARNINGS, "-O1", "-fPIC", "-shared", "-fsanitize=undefined",
-              "-fsanitize-undefined-trap-on-error", "-o", out, *sorted(KERNELS.glob("*.c"))], "the kernels")
-    return ctypes.CDLL(str(out))
-
-
-def ints(*values) -> ctypes.Array:
-    """A struct or an array of int32."""
-    return (ctypes.c_int32 * len(values))(*map(int, values))
-
-
-def channels_quant(multipliers, shifts) -> tuple[ctypes.Array, list]:
-    """A kws_nn_per_channel_quant_params, and the arrays it points to."""
-    arrays = [ints(*multipliers), ints(*shifts)]
-    return (ctypes.c_void_p * 2)(*map(ctypes.addressof, arrays)), arrays
-
-
-def pointer(array: np.ndarray) -> ctypes.c_void_p:
-    return ctypes.c_void_p(array.ctypes.data)
-
-
-class Output:
-    """Memory for a kernel's output, with guard bytes around it. initial: what it holds before."""
-
-    def __init__(self, size: int, dtype=np.int8, initial: np.ndarray | None = None) -> None:
-        self.memory = np.full(size + 2 * GUARD, 0x5A, dtype)
-        self.values = self.memory[GUARD:GUARD + size]
-        self.values[:] = -77 if dtype == np.int8 else 77
-        if initial is not None:
-            self.values[:] = initial.ravel()
-
-    @property
-    def at(self) -> ctypes.c_void_p:
-        return pointer(self.values)
-
-    def checked(self) -> np.ndarray:
-        around = np.concatenate([self.memory[:GUARD], self.memory[-GUARD:]])
-        assert (around == 0x5A).all(), "wrote outside its output"
-        return self.values
+# What the library's *_get_buffer_size return for the arguments of the generated C, on an emulated core of each kind:
+# CMSIS-NN v7.0.0 and commit 99f736a, built by GCC 12.2 -Ofast. Plane, channels or multiplier, options, bytes by CORES.
+SIZES = {
+    "conv": [
+        ((49, 10, 1), 64, {"kernel": (10, 4), "stride": (2, 2)}, (160, 160, 192)),
+        ((25, 5, 64), 64, {"kernel": (1, 1)}, (0, 0, 0)),
+        ((25, 5, 64), 32, {"kernel": (1, 1), "stride": (2, 2)}, (0, 0, 0)),
+        ((25, 5, 64), 32, {"kernel": (3, 3)}, (2304, 2304, 2304)),
+        ((7, 6, 5), 6, {"kernel": (3, 3)}, (192, 192, 192)),
+        ((7, 6, 5), 6, {"kernel": (1, 1), "dilation": (2, 1)}, (32, 32, 64)),
+        ((9, 9, 3), 4, {"kernel": (3, 2), "stride": (1, 2), "dilation": (2, 3)}, (80, 80, 128)),
+        ((1, 30, 8), 6, {"kernel": (1, 5)}, (160, 160, 56)),
+        ((1, 30, 8), 6, {"kernel": (1, 4)}, (128, 128, 40)),
+        ((1, 30, 8), 6, {"kernel": (1, 4), "padding": "VALID"}, (128, 128, 32)),
+        ((1, 30, 6), 6, {"kernel": (1, 4)}, (96, 96, 128)),
+        ((1, 30, 8), 6, {"kernel": (1, 5), "stride": (1, 2)}, (160, 160, 192)),
+        ((1, 3, 8), 6, {"kernel": (1, 7)}, (224, 224, 256)),
+        ((1, 30, 8), 6, {"kernel": (3, 5)}, (480, 480, 512)),
+        ((1, 30, 4), 6, {"kernel": (1, 3), "dilation": (1, 2)}, (48, 48, 64))],
+    "depthwise": [
+        ((25, 5, 64), 1, {"kernel": (3, 3)}, (0, 0, 4464)),
+        ((25, 5, 64), 1, {"kernel": (3, 3), "stride": (2, 2)}, (0, 0, 4464)),
+        ((25, 5, 64), 1, {"kernel": (3, 3), "padding": "VALID"}, (0, 0, 4464)),
+        ((25, 5, 64), 1, {"kernel": (5, 3)}, (0, 1920, 7440)),
+        ((12, 9, 10), 1, {"kernel": (3, 3), "dilation": (2, 2)}, (0, 0, 0)),
+        ((12, 9, 10), 2, {"kernel": (3, 3)}, (0, 0, 0)),
+        ((12, 9, 1), 1, {"kernel": (4, 4)}, (0, 32, 7936)),
+        ((12, 9, 1), 2, {"kernel": (4, 4)}, (0, 0, 96)),
+        ((12, 9, 1), 9, {"kernel": (10, 4), "stride": (2, 2)}, (0, 0, 552)),
+        ((12, 9, 1), 9, {"kernel": (1, 1)}, (0, 0, 9)),
+        ((1, 9, 1), 9, {"kernel": (1, 3), "stride": (1, 4)}, (0, 0, 91)),
+        ((12, 9, 130), 1, {"kernel": (2, 2)}, (0, 1040, 1984))],
+    "average_pool": [((25, 5, 64), None, {"kernel": (25, 5)}, (0, 256, 0)),
+                     ((7, 6, 5), None, {"kernel": (2, 2)}, (0, 20, 0))],
+    "max_pool": [((7, 6, 5), None, {"kernel": (2, 2)}, (0, 0, 0))],
+    "dense": [((64,), 12, {}, (0, 0, 48)), ((1,), 130, {"per_channel": True}, (0, 0, 520))],
+    "mean": [((7, 6, 5), None, {}, (0, 0, 0))],
+    "softmax": [((12,), None, {}, (0, 0, 0))],
+}
 
 
-class Net:
-    """A model of one op: what its kernel takes from its tensors, and TFLite Micro on it."""
-
-    def __init__(self, chain: Chain) -> None:
-        self.content = chain.content()
-        file = parse_tflite(self.content)
-        self.operands = [None if i < 0 else file.tensors[i] for i in file.ops[0].inputs]
-        self.result = file.tensors[file.ops[0].outputs[0]]
-        self.x, self.size = self.operands[0], self.result.elements
-        self.scales = [self.x.scale[0], self.result.scale[0]]
-        self.input_offset, self.output_offset = -int(self.x.zero_point[0]), int(self.result.zero_point[0])
-
-    def range(self, activation: str) -> tuple[int, int]:
-        """(min, max) of the output behind a fused activation."""
-        return activation_range(activation, self.scales[1], self.output_offset)
-
-    def expected(self, *inputs: np.ndarray) -> np.ndarray:
-        """TFLite Micro's output [size] for one value of each input."""
-        interpreter = tflm_runtime().Interpreter.from_bytes(self.content, arena_size=1 << 20)
-        for index, values in enumerate(inputs):
-            interpreter.set_input(values.reshape(interpreter.get_input_details(index)["shape"]), index)
-        interpreter.invoke()
-        return interpreter.get_output(0).ravel()
+def graph_of(kind, shape, number, options):
+    chain = Chain((1, *shape), 1)
+    return read_tflite(getattr(chain, kind)(*([] if number is None else [number]), **options).content())
 
 
-def rows_of(net: Net, seed: int) -> np.ndarray:
-    return random_inputs(net.x.shape, ROWS, seed)
+@pytest.mark.parametrize(("kind", "case"), [(kind, case) for kind, cases in SIZES.items() for case in cases])
+def test_scratch_is_what_the_library_asks_for(kind, case, cmsis_nn):
+    *net, expected = case
+    graph = graph_of(kind, *net)
+    assert tuple(cmsis_nn.scratch(core)(graph, graph.ops[-1]) for core in CORES) == expected
+    assert KernelSet("portable").scratch("cortex-m55")(graph, graph.ops[-1]) == 0
 
 
-def random_plane(rng) -> tuple[int, ...]:
-    return (1, *map(int, rng.integers(1, (13, 9, 11))))
+def test_scratch_counts_in_the_arena(cmsis_nn):
+    graph = graph_of("conv", (7, 6, 5), 6, {"kernel": (3, 3)})
+    assert make_plan(graph, cmsis_nn.scratch("cortex-m4")).arena_bytes == 192
 
 
-@SEEDS
-def test_max_pool(kernels, seeds):
-    for seed in seeds:
-        rng = np.random.default_rng(seed)
-        padding, activation = rng.choice(["SAME", "VALID"]), str(rng.choice(ACTIVATIONS))
-        kernel, stride = (tuple(map(int, rng.integers(1, 5, 2))) for _ in range(2))
-        shape = (1, *(int(k + rng.integers(0, 9)) for k in kernel), int(rng.integers(1, 11)))
-        net = Net(Chain(shape, seed).max_pool(kernel, stride, padding, activation))
-        before = [same_padding(*sizes)[0] if padding == "SAME" else 0
-                  for sizes in zip(shape[1:3], kernel, stride, strict=True)]
-        params = ints(*stride[::-1], *before[::-1], *net.range(activation))
-        for x in rows_of(net, seed):
-            output = Output(net.size)
-            assert kernels.kws_max_pool_s8(None, params, ints(*shape), pointer(x), ints(1, *kernel, 1),
-                                           ints(*net.result.shape), output.at) == 0
-            np.testing.assert_array_equal(output.checked(), net.expected(x), f"seed {seed}")
+@pytest.fixture
+def folder(tmp_path):
+    """A folder as CMSIS_NN names it, without a library yet."""
+    (tmp_path / "Include").mkdir()
+    (tmp_path / "Include" / "arm_nnfunctions.h").write_text("int arm_fully_connected_per_channel_s8(void);\n")
+    return tmp_path
 
 
-def test_max_pool_refuses_a_window_outside_the_plane(kernels):
-    x, output = np.zeros(1, np.int8), Output(2)
-    status = kernels.kws_max_pool_s8(None, ints(3, 1, 0, 0, -128, 127), ints(1, 1, 1, 1), pointer(x), ints(1, 1, 1, 1),
-                                     ints(1, 1, 2, 1), output.at)
-    assert status == -1
-    output.checked()
+@pytest.fixture
+def cmsis_nn(folder):
+    return load_kernels("cmsis-nn", folder)
 
 
-def sum_net(seed: int) -> tuple[Net, str]:
-    """ADD of two inputs whose scales differ, up to a thousandfold."""
-    rng = np.random.default_rng(seed)
-    chain, activation = Chain(random_plane(rng), seed), str(rng.choice(ACTIVATIONS))
-    other = chain.activation(chain.shape, chain.scale * 10 ** rng.uniform(-3, 3))
-    chain.graph.inputs = [chain.at, other]
-    return Net(chain.add(other, 2 ** rng.uniform(-4, 4), activation)), activation
+def test_our_kernels_are_the_default(tmp_path):
+    for name in (None, "", "portable"):
+        kernels = load_kernels(name, None)
+        assert kernels == KernelSet("portable")
+        assert kernels.includes == kernels.defines == kernels.link_flags == ()
+        assert kernels.library("cortex-m4") is None
 
 
-@SEEDS
-@pytest.mark.parametrize("place", ["apart", "in the first", "in the second"])
-def test_elementwise_add(kernels, seeds, place):
-    for seed in seeds:
-        net, activation = sum_net(seed)
-        scaling = add_multipliers(*(tensor.scale[0] for tensor in (*net.operands, net.result)))
-        offsets = [-int(tensor.zero_point[0]) for tensor in net.operands]
-        rows = zip(rows_of(net, seed), rows_of(net, seed + 1)[::-1], strict=True)
-        for x, y in rows:
-            output = Output(net.size, initial={"in the first": x, "in the second": y}.get(place))
-            a, b = (output.at if where == place else pointer(values)
-                    for where, values in (("in the first", x), ("in the second", y)))
-            assert kernels.kws_elementwise_add_s8(a, b, offsets[0], *scaling[0], offsets[1], *scaling[1],
-                                                  ADD_LEFT_SHIFT, output.at, net.output_offset, *scaling[2],
-                                                  *net.range(activation), net.size) == 0
-            np.testing.assert_array_equal(output.checked(), net.expected(x, y), f"seed {seed}")
+def test_what_a_library_adds(folder, cmsis_nn):
+    assert cmsis_nn.name == "cmsis-nn"
+    assert cmsis_nn.includes == (folder / "Include",)
+    assert cmsis_nn.defines == ("KWS_CMSIS_NN",)
 
 
-def dense_net(seed: int, per_channel: bool) -> tuple[Net, str]:
-    """FULLY_CONNECTED with one weight scale, or one an output; now and then without biases."""
-    rng = np.random.default_rng(seed)
-    inputs, outputs = int(rng.integers(1, 200)), int(rng.integers(2, 14))
-    chain, options = Chain((1, inputs), seed), schema.FullyConnectedOptionsT()
-    activation = str(rng.choice(ACTIVATIONS))
-    options.fusedActivationFunction = getattr(schema.ActivationFunctionType, activation)
-    weights, bias, scale = chain.parameters((outputs, inputs), outputs, 0, per_channel, inputs)
-    output = chain.activation((1, outputs), scale)
-    return Net(chain.op("FULLY_CONNECTED", [chain.at, weights, bias if seed % 5 else -1], output, options)), activation
+@pytest.mark.parametrize(("name", "given", "message"), [
+    ("cmsisnn", None, "KERNELS=cmsisnn: allowed: portable, cmsis-nn"),
+    ("cmsis-nn", None, "KERNELS=cmsis-nn needs CMSIS_NN=DIR"),
+    (None, "lib", "CMSIS_NN=lib goes with KERNELS=cmsis-nn"),
+    ("portable", "lib", "CMSIS_NN=lib goes with KERNELS=cmsis-nn; KERNELS is portable"),
+    ("cmsis-nn", "/nowhere", "/nowhere/Include/arm_nnfunctions.h: No such file"),
+])
+def test_wrong_names_are_refused(name, given, message):
+    with pytest.raises(UserError, match=message):
+        load_kernels(name, given)
 
 
-@SEEDS
-@pytest.mark.parametrize("per_channel", [False, True])
-def test_fully_connected(kernels, seeds, per_channel):
-    for seed in seeds:
-        net, activation = dense_net(seed, per_channel)
-        _, weight, bias = net.operands
-        outputs, inputs = weight.shape
-        if per_channel:
-            quant, _kept = channels_quant(*channel_multipliers(net.scales[0], weight.scale, net.scales[1], outputs))
-        else:
-            quant = ints(*dense_multiplier(net.scales[0], weight.scale[0], net.scales[1]))
-        kernel = kernels.kws_fully_connected_per_channel_s8 if per_channel else kernels.kws_fully_connected_s8
-        params = ints(net.input_offset, 0, net.output_offset, *net.range(activation))
-        for x in rows_of(net, seed):
-            output = Output(outputs)
-            assert kernel(None, params, quant, ints(1, 1, 1, inputs), pointer(x), ints(inputs, 1, 1, outputs),
-                          pointer(weight.data), None, pointer(bias.data) if bias else None,
-                          ints(1, 1, 1, outputs), output.at) == 0
-            np.testing.assert_array_equal(output.checked(), net.expected(x), f"seed {seed}")
+def test_an_old_library_is_refused(folder):
+    (folder / "Include" / "arm_nnfunctions.h").write_text("int arm_fully_connected_s8(void);\n")
+    with pytest.raises(UserError, match="declares no arm_fully_connected_per_channel_s8; allowed: CMSIS-NN v7.0.0"):
+        load_kernels("cmsis-nn", folder)
 
 
-def test_fully_connected_refuses_asymmetric_weights(kernels):
-    params, dims = ints(0, 1, 0, -128, 127), ints(1, 1, 1, 1)
-    quant, _kept = channels_quant([1 << 30], [0])
-    x, output = np.zeros(1, np.int8), Output(1)
-    for kernel, scaling in ((kernels.kws_fully_connected_s8, ints(1 << 30, 0)),
-                            (kernels.kws_fully_connected_per_channel_s8, quant)):
-        assert kernel(None, params, scaling, dims, pointer(x), dims, pointer(x), None, None, dims, output.at) == -1
-    assert output.checked()[0] == -77
+def test_an_unknown_core_is_refused(cmsis_nn):
+    with pytest.raises(UserError, match=r"core cortex-a9.*allowed: cortex-m0,"):
+        cmsis_nn.scratch("cortex-a9")
 
 
-@SEEDS
-def test_mean(kernels, seeds):
-    for seed in seeds:
-        rng = np.random.default_rng(seed)
-        net = Net(Chain(random_plane(rng), seed).mean(bool(seed % 2), ratio=2 ** rng.uniform(-12, 3)))
-        _, height, width, channels = net.x.shape
-        scaling = mean_multiplier(*net.scales, height * width)
-        for x in rows_of(net, seed):
-            output = Output(net.size)
-            kernels.kws_mean_s8(pointer(x), height * width, channels, net.input_offset, *scaling,
-                                net.output_offset, output.at)
-            np.testing.assert_array_equal(output.checked(), net.expected(x), f"seed {seed}")
+def test_no_library_names_where_it_was_looked_for(folder, cmsis_nn):
+    with pytest.raises(UserError, match=r"for cortex-m4 is none; .* cortex-m4/lib\*.a, lib\*.a, build/lib\*.a"):
+        cmsis_nn.library("cortex-m4")
+    (folder / "liba.a").touch()
+    (folder / "libb.a").touch()
+    with pytest.raises(UserError, match=r"is several: liba.a, libb.a"):
+        cmsis_nn.library("cortex-m4")
 
 
-@SEEDS
-def test_pad(kernels, seeds):
-    for seed in seeds:
-        rng = np.random.default_rng(seed)
-        pads = rng.integers(0, 4, (3, 2)).tolist()
-        net = Net(Chain(random_plane(rng), seed).pad(*pads))
-        for x in rows_of(net, seed):
-            output = Output(net.size)
-            kernels.kws_pad_s8(pointer(x), *net.x.shape[1:], *sum(pads, []), net.output_offset, output.at)
-            np.testing.assert_array_equal(output.checked(), net.expected(x), f"seed {seed}")
+def build(library, *flags):
+    """A static library of one function for an Arm core."""
+    source = library.with_suffix(".c")
+    library.parent.mkdir(exist_ok=True)
+    source.write_text("int one(void) { return 1; }\n")
+    subprocess.run(["arm-none-eabi-gcc", "-mthumb", *flags, "-c", source, "-o", library.with_suffix(".o")], check=True)
+    subprocess.run(["arm-none-eabi-ar", "rcs", library, library.with_suffix(".o")], check=True)
 
 
-@SEEDS
-@pytest.mark.parametrize("in_place", [False, True], ids=["apart", "in-place"])
-@pytest.mark.parametrize("kernel", ["kws_requantize_s8", "kws_requantize_u8_s8", "kws_requantize_s8_u8"])
-def test_requantize(kernels, seeds, kernel, in_place):
-    for seed in seeds:
-        rng = np.random.default_rng(seed)
-        chain = Chain(random_plane(rng), seed)
-        if kernel == "kws_requantize_u8_s8":
-            chain.unsigned(chain.at)
-        ratio = 1.0 if seed % 5 == 0 else 2 ** rng.uniform(-18, 4)
-        net = Net(chain.quantize(ratio, unsigned=kernel == "kws_requantize_s8_u8"))
-        check_requantization(kernels[kernel], net, requantize_multiplier(*net.scales), None, in_place, seed)
+needs_arm_gcc = pytest.mark.skipif(not have("arm-none-eabi-gcc"), reason="needs arm-none-eabi-gcc")
 
 
-@SEEDS
-@pytest.mark.parametrize("in_place", [False, True], ids=["apart", "in-place"])
-def test_relu(kernels, seeds, in_place):
-    for seed in seeds:
-        rng = np.random.default_rng(seed)
-        net = Net(Chain(random_plane(rng), seed).relu(2 ** rng.uniform(-18, 4)))
-        check_requantization(kernels.kws_requantize_s8, net, relu_multiplier(*net.scales), net.range("RELU"), in_place,
-                             seed)
+@needs_arm_gcc
+def test_the_library_of_the_core_comes_first(folder, cmsis_nn):
+    for place in ("build", ".", "cortex-m4"):
+        build(folder / place / "libcmsis-nn.a", "-mcpu=cortex-m4")
+        assert cmsis_nn.library("cortex-m4") == (folder / place / "libcmsis-nn.a").resolve()
+    assert cmsis_nn.library("cortex-m7") == folder / "libcmsis-nn.a"
 
 
-def check_requantization(kernel, net: Net, scaling, limits, in_place: bool, seed: int) -> None:
-    """limits: (min, max) of the output; None for all that its type holds."""
-    target = np.dtype(net.result.dtype)
-    limits = limits or (np.iinfo(target).min, np.iinfo(target).max)
-    for x in rows_of(net, seed).view(net.x.dtype):
-        output = Output(net.size, target, x.view(target) if in_place else None)
-        kernel(output.at if in_place else pointer(x), net.input_offset, *scaling, net.output_offset, *limits, net.size,
-               output.at)
-        np.testing.assert_array_equal(output.checked(), net.expected(x), f"seed {seed}")
+@needs_arm_gcc
+@pytest.mark.parametrize(("flags", "core", "found"), [
+    (["-mcpu=cortex-m4"], "cortex-m3", r"v7E-M \(dsp\); allowed for cortex-m3: v7 \(plain\)"),
+    (["-mcpu=cortex-m0plus"], "cortex-m4", r"v6S-M \(plain\); allowed for cortex-m4: v7E-M \(dsp\)"),
+    (["-mcpu=cortex-m33+nodsp"], "cortex-m33", r"v8-M.mainline \(plain\); allowed for cortex-m33: .* \(dsp\)"),
+    (["-mcpu=cortex-m55", "-mfloat-abi=soft"], "cortex-m55", r"v8.1-M.mainline \(dsp\); allowed .* \(mve\)"),
+])
+def test_a_library_for_another_core_is_refused(folder, cmsis_nn, flags, core, found):
+    build(folder / "libcmsis-nn.a", *flags)
+    with pytest.raises(UserError, match=found):
+        cmsis_nn.library(core)
 
 
-@SEEDS
-@pytest.mark.parametrize("in_place", [False, True], ids=["apart", "in-place"])
-def test_clamp(kernels, seeds, in_place):
-    for seed in seeds:
-        net = Net(Chain(random_plane(np.random.default_rng(seed)), seed).relu6())
-        limits = activation_range("RELU6", net.scales[0], -net.input_offset)
-        for x in rows_of(net, seed):
-            output = Output(net.size, initial=x if in_place else None)
-            kernels.kws_clamp_s8(output.at if in_place else pointer(x), *limits, net.size, output.at)
-            np.testing.assert_array_equal(output.checked(), net.expected(x), f"seed {seed}")
+@needs_arm_gcc
+def test_a_library_with_mve(folder, cmsis_nn):
+    build(folder / "libcmsis-nn.a", "-mcpu=cortex-m55", "-mfloat-abi=hard")
+    assert cmsis_nn.library("cortex-m55") == folder / "libcmsis-nn.a"
+
+
+@needs_arm_gcc
+def test_a_file_that_is_no_library_is_refused(folder, cmsis_nn):
+    (folder / "libcmsis-nn.a").write_text("nothing of the kind")
+    with pytest.raises(UserError, match=r"libcmsis-nn.a"):
+        cmsis_nn.library("cortex-m4")
