@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from export.arithmetic import channel_multipliers
-from export.c_operator import CFunction, COp, dims, numbers, plane_dims, tile
+from export.c_operator import CFunction, COp, dims, numbers, tile
 from export.graph import bias_of
 from export.onnx_operator import OnnxOp, exact_sums, requantized, window_attributes
 from export.operators.operator import Breach, Call
@@ -26,22 +26,37 @@ def sums_breach(call: Call, weight: np.ndarray) -> Iterator[Breach]:
 
 def write_c(op: COp, call: str, params: str, multiplier: str) -> CFunction:
     """call: of the kernel; params: its struct; multiplier: the depthwise's ch_mult field."""
-    graph, window, (x, weight), result = op.graph, op.op.window, op.operands[:2], op.result
-    channels, name = result.shape[3], op.function
-    multipliers, shifts = channel_multipliers(x.scale[0], weight.scale, result.scale[0], channels)
+    (x, weight), result, name = op.operands[:2], op.result, op.function
+    turn = _turned if _is_strided_row(op) else tuple
+    multipliers, shifts = channel_multipliers(x.scale[0], weight.scale, result.scale[0], result.shape[3])
+    window = op.op.window
+    tiles = ", ".join(tile(turn(pair)) for pair in (window.stride, window.padding_before, window.dilation))
     return CFunction(
-        (op.array("int8_t", "weights", weight.data), op.array("int32_t", "bias", bias_of(graph, op.op)),
+        (op.array("int8_t", "weights", weight.data), op.array("int32_t", "bias", bias_of(op.graph, op.op)),
          op.array("int32_t", "multipliers", multipliers), op.array("int32_t", "shifts", shifts)),
-        (f"static const {params} params = {{{-x.zero_point[0]}, {result.zero_point[0]}, {multiplier}"
-         f"{tile(window.stride)}, {tile(window.padding_before)}, {tile(window.dilation)}, {numbers(op.range)}}};",
+        (f"static const {params} params = {{{-x.zero_point[0]}, {result.zero_point[0]}, {multiplier}{tiles}, "
+         f"{numbers(op.range)}}};",
          f"static const cmsis_nn_per_channel_quant_params quant = {{(int32_t *){name}_multipliers, "
          f"(int32_t *){name}_shifts}};",
-         plane_dims("input_dims", x), dims("filter_dims", *weight.shape), dims("bias_dims", 1, 1, 1, channels),
-         plane_dims("output_dims", result), op.context_line,
+         *(dims(f"{what}_dims", n, *turn(plane), c) for what, (n, *plane, c) in (
+             ("input", x.shape), ("filter", weight.shape), ("output", result.shape))),
+         dims("bias_dims", 1, 1, 1, result.shape[3]), op.context_line,
          f"if ({call}_get_buffer_size(&params, &input_dims, &filter_dims, &output_dims) > context.size) {{\n"
          "    return 1;\n}",
          f"return {call}(&context, &params, &quant, &input_dims, input, &filter_dims, {name}_weights,\n"
          f"    &bias_dims, {name}_bias, &output_dims, output) != ARM_CMSIS_NN_SUCCESS;"))
+
+
+def _turned(pair) -> tuple:
+    rows, columns = pair
+    return columns, rows
+
+
+def _is_strided_row(op: COp) -> bool:
+    """A plane of one row, walked in steps of several columns. It is written as one column, which is the same memory:
+    CMSIS-NN's arm_convolve_1_x_n_s8 (MVE; v7.0.0 to commit 99f736a) gives wrong bytes or an error for such strides."""
+    window = op.op.window
+    return op.x.shape[1] == window.kernel[0] == 1 and window.stride[1] > 1
 
 
 def write_onnx(op: OnnxOp, weight: np.ndarray, group: int) -> str:

@@ -37,10 +37,12 @@ def write_c(op: COp) -> CFunction:
 
 
 def write_onnx(op: OnnxOp) -> str:
-    """In NCHW, where 0 is the zero point."""
-    order = (0, 3, 1, 2)
-    pads = [op.op.pads[axis][end] for end in range(2) for axis in order]
-    return op.build.node("Pad", op.input, op.build.constant(pads, np.int64), op.build.constant(0, np.float32))
+    """In NCHW, where 0 is the zero point; one up and down again, for ONNX Runtime (1.31) fuses a Pad with the MaxPool
+    behind it, whose own padding is no zero."""
+    build, order = op.build, (0, 3, 1, 2)
+    pads = build.constant([op.op.pads[axis][end] for end in range(2) for axis in order], np.int64)
+    one = build.constant(1, np.float32)
+    return build.node("Sub", build.node("Pad", build.node("Add", op.input, one), pads, one), one)
 
 
 PAD = Operator("PAD", "zeros around height, width and channels", None,

@@ -27,7 +27,8 @@ steps = st.one_of(
     st.tuples(st.just("residual"), st.fixed_dictionaries({"ratio": ratios, "activation": activations}),
               st.sampled_from(["conv", "depthwise", "itself"])))
 heads = st.sampled_from(["none", "mean", "mean-kept", "dense", "dense-per-channel", "softmax", "quantize"])
-shapes = st.tuples(st.integers(1, 14), st.integers(1, 9), st.integers(1, 6))
+shapes = st.one_of(st.tuples(st.integers(1, 14), st.integers(1, 9), st.integers(1, 6)),
+                   st.tuples(st.just(1), st.integers(1, 30), st.integers(1, 8)))  # among them planes of one row
 
 
 @st.composite

@@ -74,10 +74,18 @@ class Chain:
         self.model.version, self.model.description = 3, "test"
         self.model.buffers, self.model.operatorCodes = [schema.BufferT()], []
         self.graph = schema.SubGraphT()
-        self.graph.tensors, self.graph.operators = [], []
+        self.graph.tensors, self.graph.operators, self.kinds = [], [], []
         self.model.subgraphs = [self.graph]
         self.at = self.activation(shape, self.rng.uniform(0.01, 0.1))
         self.graph.inputs = [self.at]
+
+    def __repr__(self) -> str:
+        """Seed and ops with the shapes they write, for what hypothesis prints."""
+        tensors = [self.graph.tensors[self.graph.inputs[0]], *(self.graph.tensors[op.outputs[0]] for op in
+                                                               self.graph.operators)]
+        names = ["input", *(self.kinds[op.opcodeIndex] for op in self.graph.operators)]
+        return f"seed {self.seed}: " + " ".join(f"{name} {list(tensor.shape)} {tensor.quantization.scale[0]:.9g}"
+                                                for name, tensor in zip(names, tensors, strict=True))
 
     def tensor(self, shape, kind, scale, zero_point, data=None, axis=0) -> int:
         tensor, buffer = schema.TensorT(), schema.BufferT()
@@ -105,6 +113,7 @@ class Chain:
             op.builtinOptions = options
             op.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__[:-1])
         self.model.operatorCodes.append(code)
+        self.kinds.append(kind)
         self.graph.operators.append(op)
         self.at = output
         return self
