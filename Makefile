@@ -13,9 +13,10 @@ VENV_HELP = rm -rf $(VENV); test "$$(id -u)" = 0 && apt-get update -qq && apt-ge
 option = $(if $($(1)),--$(2) "$($(1))")
 DATA_OPTIONS = $(call option,DATA,data) $(call option,KEYWORDS,keywords)
 NET_OPTIONS = $(call option,RUN,run) $(call option,MODEL,model)
+KERNEL_OPTIONS = $(call option,KERNELS,kernels) $(call option,CMSIS_NN,cmsis-nn)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data grow-kws export-mcu simulate emulate bench-training test test-slow lint clean
+.PHONY: help setup data grow-kws export-mcu simulate emulate verify bench-training test test-slow lint clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,15 +40,19 @@ grow-kws: $(READY) ## Grow a net; resumes where it was stopped [DATA KEYWORDS BO
 		$(call option,METHOD,method) $(call option,SEED,seed) $(call option,SEED_WIDTHS,seed-widths) \
 		$(call option,DEVICE,device) $(call option,RUN,run)
 
-export-mcu: $(READY) ## .tflite, ONNX, C and the firmware image, in build/RUN/BOARD [RUN MODEL BOARD]
-	@$(COMMAND) export.mcu $(NET_OPTIONS) $(call option,BOARD,board)
+export-mcu: $(READY) ## .tflite, ONNX, C and the firmware image, in build/RUN/BOARD [RUN MODEL BOARD KERNELS CMSIS_NN]
+	@$(COMMAND) export.mcu $(NET_OPTIONS) $(KERNEL_OPTIONS) $(call option,BOARD,board)
 
 simulate: $(READY) ## Accuracy of the int8 net on the host, bit for bit, in ONNX Runtime [RUN MODEL DATA CLIPS LABELS]
 	@$(COMMAND) export.simulate $(NET_OPTIONS) $(call option,DATA,data) $(call option,CLIPS,clips) $(call option,LABELS,labels)
 
-emulate: $(READY) ## The firmware on an emulated Cortex-M: same clips, same bits [RUN MODEL BOARD DATA CLIPS LIMIT]
-	@$(COMMAND) export.emulate $(NET_OPTIONS) $(call option,BOARD,board) $(call option,DATA,data) \
+emulate: $(READY) ## The firmware on an emulated Cortex-M: same clips, same bits [RUN MODEL BOARD DATA CLIPS LIMIT KERNELS]
+	@$(COMMAND) export.emulate $(NET_OPTIONS) $(KERNEL_OPTIONS) $(call option,BOARD,board) $(call option,DATA,data) \
 		$(call option,CLIPS,clips) $(call option,LIMIT,limit)
+
+verify: $(READY) ## Every row through TFLite Micro, ONNX, host C, every core [RUN MODEL CLIPS INPUTS SEED LIMIT BOARD KERNELS]
+	@$(COMMAND) export.verify $(NET_OPTIONS) $(KERNEL_OPTIONS) $(call option,CLIPS,clips) $(call option,INPUTS,inputs) \
+		$(call option,SEED,seed) $(call option,LIMIT,limit) $(call option,BOARD,board)
 
 bench-training: $(READY) ## Clips a second of training a 64-channel DS-CNN [DEVICE]
 	@$(COMMAND) kws_grow.bench $(call option,DEVICE,device)

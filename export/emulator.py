@@ -17,6 +17,8 @@ import numpy as np
 from datasets.console import UserError
 from datasets.features import CLIP_SAMPLES, N_FRAMES, N_MELS
 from export.boards import Emulator
+from export.image import Image
+from export.self_test import FEATURES_FAILED
 from export.toolchain import find_tool
 
 PROTOCOL = Path(__file__).resolve().parent.parent / "firmware" / "app" / "kws_protocol.h"
@@ -46,22 +48,46 @@ def _enumerators(body: str) -> dict[str, int]:
 
 
 @dataclass(frozen=True)
+class NetworkSizes:
+    """Of one network in the image."""
+
+    input_bytes: int
+    output_bytes: int
+    arena_bytes: int
+
+
+@dataclass(frozen=True)
 class Hello:
-    """What the image says of itself. identity: export.image.Image.identity; rows, columns: of the network's input."""
+    """What the image says of itself.
+
+    identity: export.image.Image.identity. self_test: what failed at boot, as kws_self_test.h has it; 0: nothing.
+    features: whether they are linked. networks: in the order in which requests name them.
+    """
 
     identity: str
-    rows: int
-    columns: int
-    outputs: int
-    arena_bytes: int
     stack_bytes: int
+    self_test: int
+    features: bool
+    networks: tuple[NetworkSizes, ...]
+
+    @classmethod
+    def of(cls, answer: bytes) -> "Hello":
+        """Out of the reply."""
+        stack_bytes, self_test, features = struct.unpack("<3I", answer[32:44])
+        networks = tuple(NetworkSizes(*sizes) for sizes in struct.iter_unpack("<3I", answer[44:]))
+        return cls(answer[:32].hex(), stack_bytes, self_test, bool(features), networks)
+
+    def failures(self) -> tuple[str, ...]:
+        """The parts of the self-test that failed."""
+        parts = [(i, f"network {i}") for i in range(len(self.networks))] + [(FEATURES_FAILED, "features")]
+        return tuple(name for bit, name in parts if self.self_test >> bit & 1)
 
 
 @dataclass(frozen=True)
 class ClipResult:
     """What the image made of one clip.
 
-    codes: uint8 [49, 40]. inputs: int8 [rows, columns]. scores: int8 [outputs].
+    codes: uint8 [49, 40]. inputs: int8 [49, coefficients]. scores: uint8, the bytes of the output.
     feature_ticks (all frames together), inference_ticks: of SysTick. stack_used: bytes, since reset.
     """
 
@@ -100,7 +126,10 @@ class Session:
 
     def await_start(self) -> None:
         """Wait until the image greets: what is sent to a UART before it is set up is lost."""
-        if self.receive(1)[0] != protocol()["READY"]:
+        first = self.receive(1)
+        if first == b"k":
+            self.reply(first)  # of a fault in the self-test
+        if first[0] != protocol()["READY"]:
             self.fail("began with something else than its greeting")
 
     def arguments(self) -> list[str]:
@@ -122,35 +151,49 @@ class Session:
 
     def hello(self) -> Hello:
         """Ask the image what it is."""
-        answer = self.request("HELLO", b"")
-        return Hello(answer[:32].hex(), *struct.unpack("<5I", answer[32:]))
+        return Hello.of(self.request("HELLO", b""))
+
+    def check(self, image: Image) -> Hello:
+        """hello(), where it comes from `image` and the self-test found nothing wrong."""
+        hello = check_identity(self.hello(), image)
+        if hello.self_test:
+            self.fail(f"failed its self-test at boot: {', '.join(hello.failures()) or hex(hello.self_test)}")
+        return hello
 
     def spin(self, count: int) -> int:
         """Ticks that 2 * count instructions take."""
         return struct.unpack("<I", self.request("SPIN", struct.pack("<I", count)))[0]
 
     def clip(self, waveform: np.ndarray, hello: Hello) -> ClipResult:
-        """Features and scores of one clip, int16 [16000]."""
+        """Features and the first network's scores of one clip, int16 [16000]."""
         samples = np.ascontiguousarray(waveform, "<i2").reshape(CLIP_SAMPLES)
-        answer = self.request("CLIP", samples.tobytes())
-        codes, inputs, scores, facts = _split(answer, N_FRAMES * N_MELS, hello.rows * hello.columns, hello.outputs)
+        sizes = hello.networks[0]
+        codes, inputs, scores, facts = _split(self.request("CLIP", samples.tobytes()), N_FRAMES * N_MELS,
+                                              sizes.input_bytes, sizes.output_bytes)
         result = ClipResult(np.frombuffer(codes, np.uint8).reshape(N_FRAMES, N_MELS),
-                            np.frombuffer(inputs, np.int8).reshape(hello.rows, hello.columns),
-                            np.frombuffer(scores, np.int8), *struct.unpack("<3I", facts))
-        if result.stack_used >= hello.stack_bytes:
-            self.fail(f"used its whole stack of {hello.stack_bytes} bytes; STACK_BYTES of export/image.py is too small")
+                            np.frombuffer(inputs, np.int8).reshape(N_FRAMES, -1),
+                            np.frombuffer(scores, np.uint8), *struct.unpack("<3I", facts))
+        self.check_stack(result.stack_used, hello)
         return result
 
-    def scores(self, inputs: np.ndarray, hello: Hello) -> tuple[np.ndarray, int]:
-        """Scores int8 [outputs] of one network input, int8 [rows, columns], and the ticks they took."""
-        scores, facts = _split(self.request("INPUT", np.ascontiguousarray(inputs, np.int8).tobytes()), hello.outputs)
-        return np.frombuffer(scores, np.int8), struct.unpack("<2I", facts)[0]
+    def scores(self, inputs: np.ndarray, hello: Hello, network: int = 0) -> tuple[np.ndarray, int]:
+        """The output's bytes, uint8, of one input of a network, int8 or uint8 of any shape, and the ticks it took."""
+        answer = self.request("INPUT", np.ascontiguousarray(inputs).tobytes(), network)
+        scores, facts = _split(answer, hello.networks[network].output_bytes)
+        ticks, stack_used = struct.unpack("<2I", facts)
+        self.check_stack(stack_used, hello)
+        return np.frombuffer(scores, np.uint8), ticks
+
+    def check_stack(self, used: int, hello: Hello) -> None:
+        """An image that used all of its stack has used more."""
+        if used >= hello.stack_bytes:
+            self.fail(f"used its whole stack of {hello.stack_bytes} bytes; STACK_BYTES of export/image.py is too small")
 
     # ------------------------------------------------------------------ bytes
 
-    def request(self, command: str, payload: bytes) -> bytes:
+    def request(self, command: str, payload: bytes, network: int = 0) -> bytes:
         """One exchange; returns the reply's payload."""
-        self.send(struct.pack("<BBHI", ord("K"), protocol()[command], 0, len(payload)))
+        self.send(struct.pack("<BBBBI", ord("K"), protocol()[command], network, 0, len(payload)))
         step = protocol()["PIECE_BYTES"]
         pieces = [payload[at:at + step] for at in range(0, len(payload), step)]
         for piece in (*pieces, struct.pack("<I", zlib.crc32(payload))):
@@ -195,6 +238,14 @@ class Session:
         words = [line.strip() for line in self.said.read().splitlines() if line.strip() and "has no peer" not in line]
         raise UserError(f"{self.elf} on {self.emulator.machine}: the image {what}"
                         + (f"; QEMU said: {words[-1]}" if words else ""))
+
+
+def check_identity(hello: Hello, image: Image) -> Hello:
+    """`hello`, where it comes from `image`."""
+    if hello.identity != image.identity:
+        raise UserError(f"{image.elf}: what runs is another image ({hello.identity[:12]} for {image.identity[:12]}); "
+                        "build and load it again")
+    return hello
 
 
 def _split(data: bytes, *counts: int) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""The generated C and our kernels on this machine: a shared library by the host's C compiler, called by ctypes."""
+"""The generated C and our kernels on this machine: a library called by ctypes, and a program under sanitizers."""
 
 import atexit
 import ctypes
@@ -10,12 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.console import progress
 from datasets.parallel import cores
 from export.c_writer import write_c
 from export.graph import Graph
+from export.networks import Network, write_networks
 from export.toolchain import host_compiler, run_tool
 
-KERNELS = Path(__file__).resolve().parent.parent / "firmware" / "kernels"
+FIRMWARE = Path(__file__).resolve().parent.parent / "firmware"
+KERNELS = FIRMWARE / "kernels"
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
+PROGRAM_SOURCES = ("host/kws_host.c", "app/kws_self_test.c", "app/kws_memory.c", "app/kws_crc.c")
+PIECE = 16  # rows that the program takes at a time
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-pedantic", "-Werror")
 
 
@@ -70,3 +76,46 @@ def _run_rows(run, graph: Graph, arena_bytes: int, inputs: np.ndarray) -> np.nda
     if (memory[:start] != 0x5A).any() or (memory[start + arena_bytes:] != 0x5A).any():
         raise RuntimeError("the network wrote outside its arena")
     return scores
+
+
+def sanitizing_compiler() -> str:
+    """host_compiler(), where what it makes of SANITIZERS runs. UserError where it does not."""
+    compiler = host_compiler()
+    with tempfile.TemporaryDirectory() as folder:
+        source, program = Path(folder) / "empty.c", Path(folder) / "empty"
+        source.write_text("int main(void) { return 0; }\n")
+        run_tool([compiler, *SANITIZERS, source, "-o", program], "the sanitizers")
+        run_tool([program], "the sanitizers")
+    return compiler
+
+
+def sanitized_scores(graphs: tuple[Graph, ...], networks: tuple[Network, ...],
+                     inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """[n, outputs] of each graph, by one program that holds all of them and is watched by the sanitizers.
+
+    inputs: [n, ...] for each graph; all of the graphs' types. UserError where a sanitizer finds something.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        program = compile_program(graphs, networks, Path(folder))
+        return tuple(_program_scores(program, index, graph, rows)
+                     for index, (graph, rows) in enumerate(zip(graphs, inputs, strict=True)))
+
+
+def compile_program(graphs: tuple[Graph, ...], networks: tuple[Network, ...], folder: Path) -> Path:
+    """folder/kws_host: firmware/host/kws_host.c with these networks, under SANITIZERS."""
+    for graph, network in zip(graphs, networks, strict=True):
+        write_c(graph, folder, network.prefix)
+    sources = [write_networks(networks, folder), *(folder / f"{network.prefix}.c" for network in networks),
+               *(FIRMWARE / name for name in PROGRAM_SOURCES), *KERNELS.glob("*.c")]
+    _compile(sources, [*SANITIZERS, f"-I{folder}", f"-I{FIRMWARE / 'app'}", "-o", folder / "kws_host"])
+    return folder / "kws_host"
+
+
+def _program_scores(program: Path, index: int, graph: Graph, inputs: np.ndarray) -> np.ndarray:
+    files = program.parent / "inputs.bin", program.parent / "outputs.bin"
+    scores = []
+    for start in progress(range(0, len(inputs), PIECE), "host C", unit=f"{PIECE} rows"):
+        files[0].write_bytes(np.ascontiguousarray(inputs[start:start + PIECE], graph.input.dtype).tobytes())
+        run_tool([program, index, *files], f"network {index} of the host's program, rows from {start}")
+        scores.append(np.fromfile(files[1], graph.output.dtype).reshape(-1, graph.output.elements))
+    return np.concatenate(scores)

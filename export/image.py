@@ -1,4 +1,7 @@
-"""Firmware image of one network for one board: compiled, linked by a script of the board's memory, measured."""
+"""Firmware image of one network or several for one board: compiled, linked by a script of the board's memory, measured.
+
+The networks share one arena and one buffer each for input and output, all as large as the largest needs.
+"""
 
 import hashlib
 import os
@@ -11,17 +14,30 @@ from datasets.console import UserError
 from datasets.features import MfccQuantizer
 from export.boards import Board, Region
 from export.feature_tables import write_feature_tables, write_mfcc_table, write_text
+from export.kernels import KernelSet, load_kernels
+from export.networks import Network, write_networks
 from export.toolchain import ARM_TOOLS, find_tool, run_tool
 
 FIRMWARE = Path(__file__).resolve().parent.parent / "firmware"
-SHARED = ("app", "features", "kernels")  # the same objects on every board
-INCLUDES = (*SHARED, "transport")
+INCLUDES = ("app", "features", "kernels", "transport")
+FEATURE_SOURCES = ("app/kws_clip.c", "features/kws_features.c")
+WORK = "firmware"  # the folder for objects and tables beside the image
 STACK_BYTES = 4096
 OPTIMIZATION = "-O3"
-KERNELS = "portable"  # whose they are: ours, firmware/kernels
 SUFFIXES = (".elf", ".bin", ".hex", ".map")
-_FLAGS = ("-std=c99", OPTIMIZATION, "-Wall", "-Wextra", "-Werror", "-ffunction-sections", "-fdata-sections")
+_FLAGS = ("-std=c99", OPTIMIZATION, "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-pedantic", "-Werror",
+          "-ffunction-sections", "-fdata-sections")
+_PORTABLE = load_kernels(None, None)
 _LINK = ("-nostartfiles", "--specs=nano.specs", "-Wl,--gc-sections", "-Wl,--build-id=none")
+
+
+@dataclass(frozen=True)
+class Features:
+    """Our features in an image. quantizer: for the first network's input; chirp_crc: of their self-test, None where
+    it is not known."""
+
+    quantizer: MfccQuantizer
+    chirp_crc: int | None
 
 
 @dataclass(frozen=True)
@@ -29,8 +45,9 @@ class Image:
     """What came out. Bytes are those of the linker's map.
 
     flash_bytes: code, constants and initial data. ram_bytes: arena_bytes + buffer_bytes + stack_bytes.
-    arena_bytes: of the network; buffer_bytes: every other variable; stack_bytes: reserved.
+    arena_bytes: of the networks; buffer_bytes: every other variable; stack_bytes: reserved.
     identity: SHA-256 of everything that the image was made from; the image tells it to the host.
+    prefixes: of the networks, in the order in which requests name them.
     """
 
     elf: Path
@@ -43,46 +60,68 @@ class Image:
     buffer_bytes: int
     stack_bytes: int
     identity: str
+    prefixes: tuple[str, ...]
 
 
 def discard_image(folder: Path) -> None:
-    """Remove an older image and its summary from `folder`: beside a newer net they would look current."""
-    for name in (*(f"firmware{suffix}" for suffix in SUFFIXES), "summary.json"):
-        (folder / name).unlink(missing_ok=True)
+    """Remove an older image, its summary and its C from `folder`: beside a newer net they would look current."""
+    for pattern in (*(f"firmware{suffix}" for suffix in SUFFIXES), "summary.json", "network*.[ch]", f"{WORK}/kws_*"):
+        for path in Path(folder).glob(pattern):
+            path.unlink()
 
 
-def build_image(network_dir: Path, board: Board, out_dir: Path, quantizer: MfccQuantizer) -> Image:
-    """Compile network_dir/network*.c with the firmware and link out_dir/firmware.{elf,bin,hex,map} for `board`.
+def build_image(network_dir: Path, networks: tuple[Network, ...], board: Board, out_dir: Path,
+                features: Features | None = None, kernels: KernelSet = _PORTABLE) -> Image:
+    """Compile the networks of network_dir with the firmware and link out_dir/firmware.{elf,bin,hex,map} for `board`.
 
-    quantizer: for the network's input tensor. UserError where a tool is missing, a file does not compile, or the
-    image is too large for the board.
+    features: None where the first network does not take ours; then they are not linked. kernels: those that the
+    networks were written for. UserError where a tool or the kernels' library is missing, a file does not compile, or
+    the image is too large for the board.
     """
     for tool in ARM_TOOLS:
         find_tool(tool)
-    work = Path(out_dir) / "firmware"
-    write_feature_tables(work)
-    write_mfcc_table(quantizer, work)
-    sources = _sources(Path(network_dir), work, board)
-    identity = _identity(sources, [work, Path(network_dir)], board)
+    libraries = [library for library in [kernels.library(board.core)] if library]
+    work = Path(out_dir) / WORK
+    sources = [*_network_sources(Path(network_dir), networks), *write_tables(networks, features, work),
+               *_shared(features), *board.sources]
+    identity = _identity([*sources, *libraries], [work, Path(network_dir)], board, kernels)
     _write_image_header(work, identity)
     write_text(work / "board.ld", linker_script(board.region("flash"), board.region("ram")))
-    objects = _compile_all(sources, Path(network_dir), work, board)
-    return _measure(_link(objects, work, Path(out_dir), board), board, identity)
+    objects = _compile_all(sources, Path(network_dir), work, board, kernels)
+    elf = _link([*objects, *libraries], kernels.link_flags, work, Path(out_dir), board)
+    return _measure(elf, board, identity, networks)
 
 
-def _sources(network_dir: Path, work: Path, board: Board) -> list[Path]:
-    networks = sorted(network_dir.glob("network*.c"))
-    if not networks:
-        raise UserError(f"{network_dir}: no network.c there; `make export-mcu` writes it")
-    shared = [path for folder in SHARED for path in sorted((FIRMWARE / folder).glob("*.c"))]
-    return [*networks, work / "kws_feature_tables.c", *shared, *board.sources]
+def _network_sources(network_dir: Path, networks: tuple[Network, ...]) -> list[Path]:
+    sources = [network_dir / f"{network.prefix}.c" for network in networks]
+    for source in sources:
+        if not source.is_file():
+            raise UserError(f"{network_dir}: no {source.name} there; `make export-mcu` writes it")
+    return sources
 
 
-def _identity(sources: list[Path], folders: list[Path], board: Board) -> str:
-    """Hash of all that goes in: sources, headers, flags, board."""
+def write_tables(networks: tuple[Network, ...], features: Features | None, work: Path) -> list[Path]:
+    """Write the C that is neither the networks' nor the firmware's own; returns what of it is compiled."""
+    if features is None:
+        return [write_networks(networks, work)]
+    write_feature_tables(work)
+    write_mfcc_table(features.quantizer, work)
+    return [write_networks(networks, work, True, features.chirp_crc), work / "kws_feature_tables.c"]
+
+
+def _shared(features: Features | None) -> list[Path]:
+    """The same sources on every board."""
+    of_features = {FIRMWARE / name for name in FEATURE_SOURCES}
+    every = sorted({*FIRMWARE.glob("app/*.c"), *FIRMWARE.glob("kernels/*.c"), *of_features})
+    return [path for path in every if features is not None or path not in of_features]
+
+
+def _identity(sources: list[Path], folders: list[Path], board: Board, kernels: KernelSet) -> str:
+    """Hash of all that goes in: sources, libraries, headers, flags, board."""
     headers = [path for folder in [*folders, *(FIRMWARE / name for name in INCLUDES)] for path in folder.glob("*.h")
                if path.name != "kws_image.h"]
-    digest = hashlib.sha256(repr((board.name, board.cpu_flags, board.defines, board.regions, _FLAGS)).encode())
+    digest = hashlib.sha256(repr((board.name, board.cpu_flags, board.defines, board.regions, _FLAGS,
+                                  kernels.name)).encode())
     for path in sorted([*sources, *headers], key=lambda path: (path.name, str(path))):
         digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
@@ -117,10 +156,11 @@ SECTIONS
 """
 
 
-def _compile_all(sources: list[Path], network_dir: Path, work: Path, board: Board) -> list[Path]:
+def _compile_all(sources: list[Path], network_dir: Path, work: Path, board: Board, kernels: KernelSet) -> list[Path]:
     defines = {"KWS_CLOCK_HZ": board.clock_hz, **board.defines}
     flags = [*board.cpu_flags, *_FLAGS, *(f"-D{name}={value}u" for name, value in defines.items()),
-             f"-I{work}", f"-I{network_dir}", *(f"-I{FIRMWARE / name}" for name in INCLUDES)]
+             *(f"-D{name}" for name in kernels.defines), f"-I{work}", f"-I{network_dir}",
+             *(f"-I{FIRMWARE / name}" for name in INCLUDES), *(f"-isystem{folder}" for folder in kernels.includes)]
     objects = [work / f"{source.stem}.o" for source in sources]
 
     def compile_one(source: Path, target: Path) -> None:
@@ -131,11 +171,11 @@ def _compile_all(sources: list[Path], network_dir: Path, work: Path, board: Boar
     return objects
 
 
-def _link(objects: list[Path], work: Path, out_dir: Path, board: Board) -> Path:
+def _link(objects: list[Path], flags: tuple[str, ...], work: Path, out_dir: Path, board: Board) -> Path:
     """Link to firmware.elf, with firmware.map, .bin and .hex beside it."""
     elf = out_dir / "firmware.elf"
     try:
-        run_tool(["arm-none-eabi-gcc", *board.cpu_flags, *_LINK, "-T", work / "board.ld",
+        run_tool(["arm-none-eabi-gcc", *board.cpu_flags, *_LINK, *flags, "-T", work / "board.ld",
                   f"-Wl,-Map={elf.with_suffix('.map')}", *objects, "-o", elf], "linking")
     except UserError as error:
         raise _too_large(str(error), board) or error from None
@@ -162,7 +202,7 @@ def map_sections(text: str) -> dict[str, tuple[int, int]]:
             if not name.startswith(".debug")}
 
 
-def _measure(elf: Path, board: Board, identity: str) -> Image:
+def _measure(elf: Path, board: Board, identity: str, networks: tuple[Network, ...]) -> Image:
     sections = map_sections(elf.with_suffix(".map").read_text())
     ram = board.region("ram")
     in_ram = {name: size for name, (address, size) in sections.items() if 0 <= address - ram.origin < ram.length}
@@ -170,4 +210,5 @@ def _measure(elf: Path, board: Board, identity: str) -> Image:
     arena, stack = in_ram[".arena"], in_ram[".stack"]
     total = sum(in_ram.values())
     return Image(elf, elf.with_suffix(".bin"), elf.with_suffix(".hex"), elf.with_suffix(".map"),
-                 sum(in_flash.values()), total, arena, total - arena - stack, stack, identity)
+                 sum(in_flash.values()), total, arena, total - arena - stack, stack, identity,
+                 tuple(network.prefix for network in networks))

@@ -1,67 +1,143 @@
 """Everything a board needs of a net: .tflite, ONNX, C, tables, the firmware image and its memory map."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import onnx
 
 from datasets.console import UserError, atomic_write, commit, finish, run_command
 from export.boards import Board, load_board
 from export.c_writer import write_c
 from export.cost import Cost, layer_cost
-from export.feature_tables import write_feature_tables, write_mfcc_table
 from export.graph import Graph, layer_shapes
-from export.image import KERNELS, Image, build_image, discard_image
+from export.image import WORK, Features, Image, build_image, discard_image, write_tables
+from export.kernels import KernelSet, load_kernels
+from export.networks import Network, prefixes
 from export.onnx_writer import to_onnx
-from export.plan import Plan
+from export.plan import Plan, Storage
 from export.runs import Run, input_quantizer, net_parser, resolve
+from export.self_test import chirp_crc, network_test
 from export.tflite_reader import read_tflite
 from export.toolchain import ARM_TOOLS, have, install_line
 
 
 @dataclass(frozen=True)
+class Net:
+    """A net to export. model: its ONNX; network: its prefix and self-test, the same on every board."""
+
+    run: Run
+    graph: Graph
+    model: onnx.ModelProto
+    network: Network
+
+    @classmethod
+    def of(cls, run: Run, prefix: str = "network") -> "Net":
+        """The net of a run. UserError where it cannot be read."""
+        graph = read_tflite(run.tflite_path)
+        model = to_onnx(graph)
+        return cls(run, graph, model, Network(prefix, network_test(graph, model)))
+
+
+@dataclass(frozen=True)
 class Exported:
-    """What export_run wrote. image: None where left_out says why; left_out: a line for each thing not written."""
+    """What export_nets wrote.
+
+    plans: of the nets' arenas, in order. image: None where left_out says why; left_out: a line for each thing not
+    written.
+    """
 
     folder: Path
-    graph: Graph
-    plan: Plan
+    nets: tuple[Net, ...]
+    plans: tuple[Plan, ...]
     image: Image | None
     left_out: tuple[str, ...]
 
 
 def main() -> None:
-    parser = net_parser("export.mcu", __doc__)
+    parser = net_parser("export.mcu", __doc__, kernels=True)
     parser.add_argument("--board", default="nano33ble")
     parser.add_argument("--out", type=Path, help="where all goes; default: build/RUN/BOARD")
     arguments = parser.parse_args()
     run, board = resolve(arguments.run, arguments.model), load_board(arguments.board)
-    exported = export_run(run, board, arguments.out or Path("build") / run.name / board.name)
+    kernels = load_kernels(arguments.kernels, arguments.cmsis_nn)
+    exported = export_nets(read_nets((run,)), board, arguments.out or Path("build") / run.name / board.name, kernels)
     print(memory_map(exported, board))
     for line in exported.left_out:
         print(f"left out: {line}")
-    finish(summarize(run, exported, board), exported.folder, f"Exported {run.name} for {board.title}")
+    finish(summarize(run, exported, board, kernels), exported.folder, f"Exported {run.name} for {board.title}")
 
 
-def export_run(run: Run, board: Board, folder: Path) -> Exported:
-    """Write model.tflite, model.onnx, network.[ch], the feature tables and firmware.{elf,bin,hex,map} to `folder`.
+def read_nets(runs: tuple[Run, ...]) -> tuple[Net, ...]:
+    """Nets that can be linked together."""
+    return tuple(Net.of(run, prefix) for run, prefix in zip(runs, prefixes(len(runs)), strict=True))
 
-    Without Arm's compiler, or where the net's input is not our features, the firmware is left out.
+
+def export_nets(nets: tuple[Net, ...], board: Board, folder: Path, kernels: KernelSet) -> Exported:
+    """Write model.tflite, model.onnx, network.[ch] of the first net, model_1.tflite, ... of the next, and one image of
+    all of them, firmware.{elf,bin,hex,map}, to `folder`.
+
+    Without Arm's compiler the image is left out; where the first net's input is not our features, they are.
+    UserError where a net does not fit the board.
     """
-    graph = read_tflite(run.tflite_path)
     discard_image(folder)
-    _copy(run.tflite_path, folder / "model.tflite")
-    with atomic_write(folder / "model.onnx") as temporary:
-        temporary.write_bytes(to_onnx(graph).SerializeToString())
-    plan = write_c(graph, folder)
-    try:
-        quantizer = input_quantizer(graph)
-    except UserError as error:
-        return Exported(folder, graph, plan, None, (f"feature tables and firmware image: {error}",))
+    plans = tuple(_write_net(net, board, folder, kernels) for net in nets)
+    networks = tuple(net.network for net in nets)
+    features, left_out = _features(nets[0].graph)
     if not have(*ARM_TOOLS):
-        write_feature_tables(folder / "firmware")
-        write_mfcc_table(quantizer, folder / "firmware")
-        return Exported(folder, graph, plan, None, (f"firmware image: {install_line(ARM_TOOLS[0])}",))
-    return Exported(folder, graph, plan, build_image(folder, board, folder, quantizer), ())
+        write_tables(networks, features, folder / WORK)
+        return Exported(folder, nets, plans, None, (*left_out, f"firmware image: {install_line(ARM_TOOLS[0])}"))
+    features, untested = _with_self_test(features)
+    image = build_image(folder, networks, board, folder, features, kernels)
+    return Exported(folder, nets, plans, image, (*left_out, *untested))
+
+
+def _write_net(net: Net, board: Board, folder: Path, kernels: KernelSet) -> Plan:
+    """Everything that is one net's own."""
+    name = net.network.prefix.replace("network", "model")
+    _copy(net.run.tflite_path, folder / f"{name}.tflite")
+    with atomic_write(folder / f"{name}.onnx") as temporary:
+        temporary.write_bytes(net.model.SerializeToString())
+    plan = write_c(net.graph, folder, net.network.prefix, kernels.scratch(board.core))
+    check_arena(net.graph, plan, board)
+    return plan
+
+
+def check_arena(graph: Graph, plan: Plan, board: Board) -> None:
+    """UserError where the arena alone is larger than the board's RAM; names the op that needs the most."""
+    if plan.arena_bytes <= board.ram_bytes:
+        return
+    needs = op_bytes(graph, plan)
+    worst = max(range(len(needs)), key=needs.__getitem__)
+    raise UserError(f"BOARD={board.name}: the arena takes {plan.arena_bytes} bytes of ram, and there are "
+                    f"{board.ram_bytes}; op {worst} {graph.ops[worst].kind} has {needs[worst]} in use; "
+                    "take a smaller net or a larger board")
+
+
+def op_bytes(graph: Graph, plan: Plan) -> list[int]:
+    """Bytes of the arena that are in use while each op runs: tensors that live then, and its scratch."""
+    storage = Storage(graph)
+    blocks = [storage.block(root) for root in storage.in_arena]
+    return [sum(block.size for block in blocks if block.first <= i <= block.last) + plan.scratch.get(i, (0, 0))[1]
+            for i in range(len(graph.ops))]
+
+
+def _features(graph: Graph) -> tuple[Features | None, tuple[str, ...]]:
+    """Our features for the input of `graph`; or none, and why not."""
+    try:
+        return Features(input_quantizer(graph), None), ()
+    except UserError as error:
+        return None, (f"features and the clip command: {error}",)
+
+
+def _with_self_test(features: Features | None) -> tuple[Features | None, tuple[str, ...]]:
+    """`features` with the checksum of their self-test; or without, and why."""
+    if features is None:
+        return None, ()
+    try:
+        return replace(features, chirp_crc=chirp_crc()), ()
+    except UserError as error:
+        return features, (f"self-test of the features: {error}",)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -71,29 +147,30 @@ def _copy(source: Path, target: Path) -> None:
 
 def memory_map(exported: Exported, board: Board) -> str:
     """Bytes by purpose, against what the board has; of the network alone where there is no image."""
-    image, plan, graph = exported.image, exported.plan, exported.graph
+    image = exported.image
     if image is None:
-        return f"network: arena {plan.arena_bytes} B, constants {_price(graph, board).flash_bytes} B"
+        return (f"networks: arena {max(plan.arena_bytes for plan in exported.plans)} B, constants "
+                f"{_price(exported.nets, board).flash_bytes} B")
     rows = [("flash", image.flash_bytes, board.flash_bytes), ("RAM", image.ram_bytes, board.ram_bytes)]
     lines = [f"{name:<6}{used:>8} of {there} B ({100 * used / there:.1f} %)" for name, used, there in rows]
     parts = (("arena", image.arena_bytes), ("buffers", image.buffer_bytes), ("stack", image.stack_bytes))
     return "\n".join([*lines, *(f"  {name:<8}{size:>8} B" for name, size in parts)])
 
 
-def _price(graph: Graph, board: Board) -> Cost:
-    return sum((layer_cost(layer, board) for layer in layer_shapes(graph)), Cost())
+def _price(nets: tuple[Net, ...], board: Board) -> Cost:
+    return sum((layer_cost(layer, board) for net in nets for layer in layer_shapes(net.graph)), Cost())
 
 
-def summarize(run: Run, exported: Exported, board: Board) -> dict:
+def summarize(run: Run, exported: Exported, board: Board, kernels: KernelSet) -> dict:
     """What summary.json says: image bytes are the linker's. Time and energy are for `make emulate` to measure:
     export.cost prices other kernels than these."""
-    price, image = _price(exported.graph, board), exported.image
-    sizes = {"constant_bytes": price.flash_bytes, "arena_bytes": exported.plan.arena_bytes}
+    price, image, (net,) = _price(exported.nets, board), exported.image, exported.nets
+    sizes = {"constant_bytes": price.flash_bytes, "arena_bytes": exported.plans[0].arena_bytes}
     if image is not None:
         sizes |= {"flash_bytes": image.flash_bytes, "ram_bytes": image.ram_bytes, "stack_bytes": image.stack_bytes,
                   "image": str(image.elf), "image_sha256": image.identity}
-    return {"run": run.name, "board": board.name, "core": board.core, "kernels": KERNELS, **sizes,
-            "operations": price.operations, "macs": price.macs, "model_sha256": exported.graph.sha256,
+    return {"run": run.name, "board": board.name, "core": board.core, "kernels": kernels.name, **sizes,
+            "operations": price.operations, "macs": price.macs, "model_sha256": net.graph.sha256,
             "labels": list(run.labels), "dataset": run.dataset, "left_out": list(exported.left_out), "commit": commit()}
 
 

@@ -1,6 +1,7 @@
 """What the user names by RUN or MODEL: a finished run of kws_grow, or any int8 .tflite."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,14 +37,18 @@ class Run:
         return self.net_path is not None
 
 
-def net_parser(module: str, description: str, clips: bool = False) -> Parser:
-    """A command line that names a net, and the clips to run it on where it takes some."""
+def net_parser(module: str, description: str, clips: bool = False, kernels: bool = False) -> Parser:
+    """A command line that names a net, the clips to run it on where it takes some, and the kernels where it links
+    any (export.kernels)."""
     parser = Parser(prog=f"python -m {module}", description=description)
     parser.add_argument("--run", help="a folder of runs/; default: the newest finished one")
     parser.add_argument("--model", type=Path, help="any int8 .tflite instead")
     if clips:
         parser.add_argument("--data", type=Path, help="folder of clips, whose validation is taken; default: the run's")
         parser.add_argument("--clips", type=Path, help="folder of WAVs, one sub-folder a label, instead")
+    if kernels:
+        parser.add_argument("--kernels", help="portable, or cmsis-nn; default: portable")
+        parser.add_argument("--cmsis-nn", type=Path, help="folder of your build of CMSIS-NN")
     return parser
 
 
@@ -55,6 +60,13 @@ def resolve(run: str | None = None, model: str | Path | None = None, runs: Path 
     if run and model:
         raise UserError(f"RUN={run} and MODEL={model}: name one of the two")
     return _of_model(Path(model)) if model else _of_folder(_folder(run, runs))
+
+
+def resolve_several(run: str | None = None, models: str | Path | None = None, runs: Path = RUNS) -> tuple[Run, ...]:
+    """resolve(), where `models` may name several files, with commas or spaces between them."""
+    if not models or Path(models).is_file():
+        return (resolve(run, models, runs),)
+    return tuple(resolve(run, model, runs) for model in re.split(r"[,\s]+", str(models).strip(", ")))
 
 
 def _of_model(path: Path) -> Run:
@@ -131,6 +143,8 @@ def clips_name(folder: Path) -> str:
 def input_quantizer(graph: Graph) -> MfccQuantizer:
     """Codes to the int8 input of `graph`. UserError where it is not MFCC of one second."""
     shape = graph.input.shape
+    if graph.input.dtype != "int8":
+        raise UserError(f"tensor {graph.input.name}: input is {graph.input.dtype}; our features are int8")
     if not (shape[:2] == (1, N_FRAMES) and graph.input.elements == N_FRAMES * shape[2] and shape[2] <= N_MELS):
         raise UserError(f"tensor {graph.input.name}: input has shape {shape}; our features are "
                         f"[1, {N_FRAMES}, coefficients, 1], at most {N_MELS} coefficients")

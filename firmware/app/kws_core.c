@@ -11,6 +11,7 @@ extern const uint32_t kws_data_load[];
 #define SYST_RVR (*(volatile uint32_t *)0xe000e014u)
 #define SYST_CVR (*(volatile uint32_t *)0xe000e018u)
 #define SCB_VTOR (*(volatile uint32_t *)0xe000ed08u)
+#define SCB_CPACR (*(volatile uint32_t *)0xe000ed88u)
 #define SCB_CFSR (*(volatile uint32_t *)0xe000ed28u)
 
 enum { TICK_MASK = 0xffffff, STACK_PAINT = 0x6b777321 };
@@ -44,6 +45,10 @@ void kws_reset(void) {
     const uint32_t *load = kws_data_load;
     for (uint32_t *at = kws_data_start; at < kws_data_end;) *at++ = *load++;
     for (uint32_t *at = kws_bss_start; at < kws_bss_end;) *at++ = 0;
+#ifdef KWS_CMSIS_NN /* the library may use the registers of FPU and MVE */
+    SCB_CPACR |= 0xfu << 20;
+    __asm__ volatile("dsb\n isb");
+#endif
     kws_board_init();
     kws_transport_init();
     kws_ticks_init();
@@ -71,7 +76,8 @@ __attribute__((naked)) void kws_fault(void) {
     __asm__ volatile("mrs r0, msp\n"
                      "ldr r1, =kws_stack_top\n"
                      "mov sp, r1\n"
-                     "b kws_report_fault\n");
+                     "ldr r1, =kws_report_fault\n" /* may lie too far for a branch of Armv6-M */
+                     "bx r1\n");
 }
 
 /* ------------------------------------------------------------------ ticks */

@@ -3,21 +3,16 @@
 #include <string.h>
 
 #include "kws_core.h"
-#include "kws_features.h"
+#include "kws_crc.h"
 #include "kws_image.h" /* written by export.image: KWS_IMAGE_IDENTITY, KWS_STACK_BYTES */
-#include "kws_mfcc_table.h"
+#include "kws_memory.h"
 #include "kws_transport.h"
-#include "network.h"
+#if KWS_FEATURES
+#include "kws_clip.h"
+#endif
 
-_Static_assert(NETWORK_INPUT_BYTES == KWS_N_FRAMES * KWS_MFCC_COEFFICIENTS,
-               "the input of the network is not KWS_N_FRAMES rows of the coefficients in kws_mfcc_table.h");
-
-static uint8_t arena[NETWORK_ARENA_BYTES] __attribute__((aligned(NETWORK_ARENA_ALIGN), section(".bss.kws_arena")));
-static kws_features stream;
-static uint8_t codes[KWS_N_FRAMES * KWS_N_MELS];
-static int8_t input[NETWORK_INPUT_BYTES], scores[NETWORK_OUTPUT_BYTES];
-static size_t frame; /* of the clip that is arriving */
-static uint32_t feature_ticks;
+static uint32_t self_test_failed;
+static const kws_network *network; /* of the request being served */
 
 typedef union {
     uint8_t bytes[KWS_PIECE_BYTES];
@@ -26,19 +21,6 @@ typedef union {
 } piece;
 
 /* ------------------------------------------------------------------ bytes with their CRC */
-
-/* CRC-32 of IEEE 802.3, four bits at a time. */
-static uint32_t crc_of(uint32_t crc, const uint8_t *bytes, size_t count) {
-    static const uint32_t table[16] = {
-        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
-        0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
-    for (; count > 0; count--) {
-        crc ^= *bytes++;
-        crc = crc >> 4 ^ table[crc & 15];
-        crc = crc >> 4 ^ table[crc & 15];
-    }
-    return crc;
-}
 
 static uint32_t reply_crc;
 
@@ -51,7 +33,7 @@ static void reply_begin(enum kws_status status, size_t bytes) {
 }
 
 static void reply_put(const void *part, size_t bytes) {
-    reply_crc = crc_of(reply_crc, part, bytes);
+    reply_crc = kws_crc(reply_crc, part, bytes);
     kws_write(part, bytes);
 }
 
@@ -70,11 +52,17 @@ void kws_reply(enum kws_status status, const void *payload, size_t bytes) {
 
 static void hello(const piece *none) {
     static const uint8_t identity[] = KWS_IMAGE_IDENTITY;
-    const uint32_t sizes[5] = {NETWORK_INPUT_ROWS, NETWORK_INPUT_COLUMNS, NETWORK_OUTPUT_BYTES,
-                               NETWORK_ARENA_BYTES, KWS_STACK_BYTES};
+    const uint32_t facts[3] = {KWS_STACK_BYTES, self_test_failed, KWS_FEATURES};
+    uint32_t sizes[KWS_NETWORKS][3];
     (void)none;
-    reply_begin(KWS_OK, sizeof identity + sizeof sizes);
+    for (unsigned n = 0; n < KWS_NETWORKS; n++) {
+        sizes[n][0] = kws_networks[n].input_bytes;
+        sizes[n][1] = kws_networks[n].output_bytes;
+        sizes[n][2] = kws_networks[n].arena_bytes;
+    }
+    reply_begin(KWS_OK, sizeof identity + sizeof facts + sizeof sizes);
     reply_put(identity, sizeof identity);
+    reply_put(facts, sizeof facts);
     reply_put(sizes, sizeof sizes);
     reply_end();
 }
@@ -86,65 +74,55 @@ static void spin(const piece *last) {
     kws_reply(KWS_OK, &ticks, sizeof ticks);
 }
 
-/* Runs the network on `input`; returns the ticks it took, or replies and returns 0. */
-static uint32_t infer(void) {
+/* Runs the network on kws_input; whether it did, else it has replied. `ticks`: what it took. */
+static int infer(uint32_t *ticks) {
     const uint32_t start = kws_ticks();
-    const int failed = network_run(arena, input, scores);
-    const uint32_t ticks = kws_ticks() - start;
+    const int failed = network->run(&kws_arena, &kws_input, &kws_output);
+    *ticks = kws_ticks() - start;
     if (failed) kws_reply(KWS_NETWORK_FAILED, &failed, sizeof failed);
-    return failed ? 0 : ticks;
+    return !failed;
 }
 
 static void put_scores(const uint32_t *facts, size_t bytes) {
-    reply_put(scores, sizeof scores);
+    reply_put(&kws_output, network->output_bytes);
     reply_put(facts, bytes);
     reply_end();
 }
 
-static void take_input(const piece *part, size_t offset, size_t bytes) { memcpy(input + offset, part->bytes, bytes); }
+static void take_input(const piece *part, size_t offset, size_t bytes) {
+    memcpy((uint8_t *)&kws_input + offset, part->bytes, bytes);
+}
 
 static void score_input(const piece *last) {
-    const uint32_t facts[2] = {infer(), kws_stack_used()};
+    uint32_t facts[2];
     (void)last;
-    if (facts[0] == 0) return;
-    reply_begin(KWS_OK, sizeof scores + sizeof facts);
+    if (!infer(&facts[0])) return;
+    facts[1] = kws_stack_used();
+    reply_begin(KWS_OK, network->output_bytes + sizeof facts);
     put_scores(facts, sizeof facts);
 }
 
-/* One frame of the clip: its codes and its row of the network's input. */
-static void finish_frame(void) {
-    if (frame == KWS_N_FRAMES) return;
-    const uint32_t start = kws_ticks();
-    kws_features_frame(&stream, codes + frame * KWS_N_MELS);
-    kws_mfcc_row(&kws_network_mfcc, codes + frame * KWS_N_MELS, input + frame * KWS_MFCC_COEFFICIENTS);
-    feature_ticks += kws_ticks() - start;
-    frame++;
-}
-
+#if KWS_FEATURES
 static void take_samples(const piece *part, size_t offset, size_t bytes) {
-    if (offset == 0) {
-        kws_features_init(&stream);
-        frame = 0;
-        feature_ticks = 0;
-    }
-    for (size_t at = 0, count = bytes / sizeof *part->samples; at < count;) {
-        at += kws_features_push(&stream, part->samples + at, count - at);
-        if (kws_features_ready(&stream)) finish_frame();
-    }
+    if (offset == 0) kws_clip_begin();
+    kws_clip_take(part->samples, bytes / sizeof *part->samples);
 }
 
 static void score_clip(const piece *last) {
-    const uint32_t inference_ticks = infer();
-    const uint32_t facts[3] = {feature_ticks, inference_ticks, kws_stack_used()};
+    uint32_t facts[3] = {kws_clip_ticks};
     (void)last;
-    if (inference_ticks == 0) return;
-    reply_begin(KWS_OK, sizeof codes + sizeof input + sizeof scores + sizeof facts);
-    reply_put(codes, sizeof codes);
-    reply_put(input, sizeof input);
+    if (!infer(&facts[1])) return;
+    facts[2] = kws_stack_used();
+    reply_begin(KWS_OK, sizeof kws_clip_codes + network->input_bytes + network->output_bytes + sizeof facts);
+    reply_put(kws_clip_codes, sizeof kws_clip_codes);
+    reply_put(&kws_input, network->input_bytes);
     put_scores(facts, sizeof facts);
 }
+#endif
 
 /* ------------------------------------------------------------------ requests */
+
+enum { INPUT_OF_NETWORK = UINT16_MAX }; /* in place of a number of bytes */
 
 /* take: called for every piece of the payload as it arrives; answer: once all of it is there and whole. */
 typedef struct {
@@ -157,32 +135,59 @@ typedef struct {
 static const service services[] = {
     {KWS_HELLO, 0, NULL, hello},
     {KWS_SPIN, sizeof(uint32_t), NULL, spin},
-    {KWS_INPUT, NETWORK_INPUT_BYTES, take_input, score_input},
+    {KWS_INPUT, INPUT_OF_NETWORK, take_input, score_input},
+#if KWS_FEATURES
     {KWS_CLIP, KWS_CLIP_SAMPLES * sizeof(int16_t), take_samples, score_clip},
+#endif
 };
 
-void kws_greet(void) {
+static void greet(void) {
     const uint8_t ready = KWS_READY;
     kws_write(&ready, 1);
 }
 
+void kws_greet(uint32_t self_test) {
+    self_test_failed = self_test;
+    greet();
+}
+
 static void read_piece(void *bytes, size_t count) {
-    kws_greet();
+    greet();
     kws_read(bytes, count);
 }
 
-static void serve(const service *wanted) {
+static void serve(const service *wanted, uint32_t bytes) {
     piece part = {{0}};
     uint32_t crc = UINT32_MAX, sent;
-    for (size_t at = 0, count; at < wanted->bytes; at += count) {
-        count = wanted->bytes - at < sizeof part.bytes ? wanted->bytes - at : sizeof part.bytes;
+    for (size_t at = 0, count; at < bytes; at += count) {
+        count = bytes - at < sizeof part.bytes ? bytes - at : sizeof part.bytes;
         read_piece(part.bytes, count);
-        crc = crc_of(crc, part.bytes, count);
+        crc = kws_crc(crc, part.bytes, count);
         if (wanted->take) wanted->take(&part, at, count);
     }
     read_piece(&sent, sizeof sent);
     if (sent != ~crc) kws_reply(KWS_BAD_CRC, &crc, sizeof crc);
     else wanted->answer(&part);
+}
+
+static const service *service_of(uint8_t command) {
+    for (const service *each = services; each < services + sizeof services / sizeof *services; each++) {
+        if (each->command == command) return each;
+    }
+    return NULL;
+}
+
+/* Serves or refuses a request whose header says so much. */
+static void answer(const service *wanted, uint8_t index, uint32_t bytes) {
+    const uint32_t last = wanted->bytes == INPUT_OF_NETWORK ? KWS_NETWORKS - 1u : 0;
+    if (index > last) {
+        kws_reply(KWS_BAD_NETWORK, &last, sizeof last);
+        return;
+    }
+    network = &kws_networks[index];
+    const uint32_t right = wanted->bytes == INPUT_OF_NETWORK ? network->input_bytes : wanted->bytes;
+    if (right != bytes) kws_reply(KWS_BAD_LENGTH, &right, sizeof right);
+    else serve(wanted, bytes);
 }
 
 void kws_serve(void) {
@@ -191,11 +196,7 @@ void kws_serve(void) {
     while (head[0] != 'K') kws_read(head, 1);
     kws_read(head + 1, 3);
     kws_read(&bytes, sizeof bytes);
-    for (const service *each = services; each < services + sizeof services / sizeof *services; each++) {
-        if (each->command != head[1]) continue;
-        if (each->bytes != bytes) kws_reply(KWS_BAD_LENGTH, &each->bytes, sizeof each->bytes);
-        else serve(each);
-        return;
-    }
-    kws_reply(KWS_BAD_COMMAND, head + 1, 1);
+    const service *wanted = service_of(head[1]);
+    if (wanted) answer(wanted, head[2], bytes);
+    else kws_reply(KWS_BAD_COMMAND, head + 1, 1);
 }

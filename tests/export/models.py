@@ -9,6 +9,7 @@ import numpy as np
 from export.net import FloatLayer, FloatNet
 from export.quantize import to_tflite
 from export.shape import FIRST_KERNEL, FIRST_STRIDE
+from export.stimuli import random_inputs as random_inputs
 
 LABELS = ("_silence_", "_unknown_", "yes", "no", "up")
 
@@ -38,16 +39,6 @@ def random_net(seed: int, widths: tuple[int, ...], n_coefficients: int = 10, lab
 def small_model(seed: int = 0, widths: tuple[int, ...] = (8, 6, 5), n_coefficients: int = 10) -> bytes:
     """The .tflite of a random net, converted once per process."""
     return to_tflite(random_net(seed, widths, n_coefficients))
-
-
-def random_inputs(tflite_shape: tuple[int, ...], n: int, seed: int = 0) -> np.ndarray:
-    """int8 [n, ...]: noise of every strength about every level, so that nets which average do not see the same clip
-    over and over; a row of either extreme among them."""
-    rng, flat = np.random.default_rng(seed), (n, *(1 for _ in tflite_shape[1:]))
-    level, strength = rng.uniform(-128, 128, flat), rng.uniform(0, 128, flat)
-    inputs = np.rint(level + strength * rng.standard_normal((n, *tflite_shape[1:]))).clip(-128, 127).astype(np.int8)
-    inputs[0], inputs[-1] = -128, 127
-    return inputs
 
 
 def cut(tflite: bytes, last_op: int) -> bytes:

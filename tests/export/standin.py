@@ -5,8 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from datasets.features import MfccQuantizer
+from export.image import Features
+from export.networks import Network
+from export.self_test import NetworkTest, generated_bytes
 
 QUANTIZER = MfccQuantizer.of(4.0, 10, 10)
+FEATURES = Features(QUANTIZER, None)
 OUTPUTS = 12
 
 _HEADER = """
@@ -34,6 +38,13 @@ int network_run(void *arena, const int8_t *input, int8_t *output) {{
     return 0;
 }}
 """
+
+
+def network(seed: int = 40000, wrong: int = 0) -> tuple[Network, ...]:
+    """As build_image wants it; `wrong`: flips bits of the first score that the self-test expects."""
+    expected = scores(generated_bytes(seed, 490).view(np.int8)).view(np.uint8).copy()
+    expected[0] ^= wrong
+    return (Network("network", NetworkTest(seed, expected)),)
 
 
 def write_network(folder: Path, extra: str = "", arena: int = 1024) -> Path:

@@ -7,7 +7,7 @@ import pytest
 from datasets.console import UserError
 from export.boards import BOARDS, board_names, emulated_board, load_board
 
-EMULATED = ("mps2-an385", "mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547", "netduinoplus2")
+EMULATED = ("m0plus-code", "mps2-an385", "mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547", "netduinoplus2")
 
 
 @pytest.mark.parametrize("name", board_names())

@@ -16,9 +16,10 @@ from datasets.features import CLIP_SAMPLES, log_mel_codes
 from datasets.wav import write_wav
 from export import emulate
 from export.boards import load_board
-from export.emulator import Hello
+from export.emulator import Hello, check_identity
 from export.host_features import host_codes
-from export.mcu import export_run
+from export.kernels import load_kernels
+from export.mcu import Net, export_nets
 from export.net import FloatLayer, FloatNet, save_net
 from export.runs import resolve
 from export.toolchain import HOST_COMPILERS, LIBRARY_FLAGS, have, install_line
@@ -107,8 +108,8 @@ def test_a_run_is_emulated_and_every_row_is_equal(monkeypatch, run_folder, clips
 @pytest.mark.emulator
 def test_what_is_emulated_is_what_export_mcu_writes(run_folder, tmp_path):
     run, board = resolve("small", None, run_folder.parent), load_board("mps2-an386")
-    exported, emulated = (make(run, board, tmp_path / folder) for make, folder in (
-        (lambda *about: export_run(*about).image, "exported"), (emulate.build, "emulated")))
+    exported, emulated = (make((Net.of(run),), board, tmp_path / folder, load_kernels(None, None)) for make, folder in (
+        (lambda *about: export_nets(*about).image, "exported"), (emulate.build, "emulated")))
     assert emulated.identity == exported.identity
     assert emulated.elf != exported.elf
     assert emulated.bin.read_bytes() == exported.bin.read_bytes()
@@ -145,7 +146,8 @@ def test_a_missing_emulator_is_told_before_anything_is_read(command, monkeypatch
 def test_without_arms_compiler_there_is_nothing_to_emulate(run_folder, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match="firmware image: .*apt-get install gcc-arm-none-eabi"):
-        emulate.build(resolve("small", None, run_folder.parent), load_board("mps2-an386"), tmp_path)
+        emulate.build((Net.of(resolve("small", None, run_folder.parent)),), load_board("mps2-an386"), tmp_path,
+                      load_kernels(None, None))
 
 
 @pytest.mark.parametrize("synthetic", [True, False])
@@ -194,7 +196,7 @@ def test_one_byte_that_differs_ends_in_status_one(command, monkeypatch, capsys, 
 
 
 @pytest.mark.parametrize(("more", "message"), [
-    (("--board", "nano33ble"), "BOARD=nano33ble: QEMU has no such board; emulated ones are mps2-an385"),
+    (("--board", "nano33ble"), "BOARD=nano33ble: QEMU has no such board; emulated ones are m0plus-code"),
     (("--board", "nano"), "BOARD=nano: no such board; there are"),
     (("--limit", "0"), "LIMIT=0: allowed are whole numbers from 1 up"),
     (("--limit", "many"), "LIMIT=many: allowed"),
@@ -211,11 +213,11 @@ def test_bad_input_is_one_line(command, capsys, more, message):
 
 
 def test_another_image_on_the_board_is_noticed():
-    hello = Hello("00" * 32, 49, 10, 4, 0, 0)
-    image = emulate.Image(*[Path("x")] * 4, 0, 0, 0, 0, 0, "11" * 32)
+    hello = Hello("00" * 32, 4096, 0, True, ())
+    image = emulate.Image(*[Path("x")] * 4, 0, 0, 0, 0, 0, "11" * 32, ("network",))
     with pytest.raises(UserError, match="another image"):
-        emulate.check_identity(hello, image)
-    assert emulate.check_identity(replace(hello, identity="11" * 32), image).rows == 49
+        check_identity(hello, image)
+    assert check_identity(replace(hello, identity="11" * 32), image).features
 
 
 @pytest.mark.shared

@@ -11,9 +11,10 @@ from datasets.console import UserError
 from datasets.features import CLIP_SAMPLES, N_FRAMES
 from export import emulator
 from export.boards import board_names, load_board
-from export.emulator import Session, protocol
+from export.emulator import NetworkSizes, Session, protocol
 from export.host_features import host_codes
 from export.image import build_image
+from export.self_test import chirp_crc
 from export.toolchain import have, install_line
 from tests.export import standin
 
@@ -23,12 +24,13 @@ pytestmark = [pytest.mark.emulator, pytest.mark.skipif(bool(MISSING), reason="; 
 
 EMULATED = [name for name in board_names() if load_board(name).emulator]
 MAX_INSTRUCTIONS_PER_FRAME = 36_000  # features and MFCC; the most that issue 2 allows is 60,000
+MAX_OF_ARMV6_M = 260_000  # it has no 32 by 32 to 64 bit product
 
 
 def image_of(folder: Path, board: str = "mps2-an386", **network) -> Path:
     """The stand-in network's image."""
-    return build_image(standin.write_network(folder / "network", **network), load_board(board), folder / board,
-                       standin.QUANTIZER).elf
+    return build_image(standin.write_network(folder / "network", **network), standin.network(), load_board(board),
+                       folder / board, standin.FEATURES).elf
 
 
 def session(elf: Path, board: str = "mps2-an386", quiet_s: float = 20.0) -> Session:
@@ -59,9 +61,9 @@ def test_every_core_computes_the_hosts_bits(name, tmp_path):
     np.testing.assert_array_equal([result.codes for result in results], host_codes(waveforms))
     for result in results:
         np.testing.assert_array_equal(result.inputs, standin.QUANTIZER(result.codes))
-        np.testing.assert_array_equal(result.scores, standin.scores(result.inputs))
+        np.testing.assert_array_equal(result.scores.view(np.int8), standin.scores(result.inputs))
         per_frame = result.feature_ticks * load_board(name).emulator.instructions_per_tick / N_FRAMES
-        assert 5_000 < per_frame <= MAX_INSTRUCTIONS_PER_FRAME
+        assert 5_000 < per_frame <= (MAX_OF_ARMV6_M if name == "m0plus-code" else MAX_INSTRUCTIONS_PER_FRAME)
         assert 200 < result.stack_used < hello.stack_bytes
 
 
@@ -80,13 +82,13 @@ def test_ticks_go_on_where_the_counter_wraps(tmp_path):
 
 
 def test_hello_is_the_image(tmp_path):
-    image = build_image(standin.write_network(tmp_path / "n"), load_board("mps2-an386"), tmp_path / "out",
-                        standin.QUANTIZER)
+    image = build_image(standin.write_network(tmp_path / "n"), standin.network(), load_board("mps2-an386"),
+                        tmp_path / "out", standin.FEATURES)
     with session(image.elf) as board:
-        hello = board.hello()
+        hello = board.check(image)
     assert hello.identity == image.identity
-    assert (hello.rows, hello.columns, hello.outputs) == (49, 10, 12)
-    assert (hello.arena_bytes, hello.stack_bytes) == (image.arena_bytes, image.stack_bytes)
+    assert hello.networks == (NetworkSizes(490, 12, image.arena_bytes),)
+    assert (hello.stack_bytes, hello.features, hello.self_test) == (image.stack_bytes, True, 0)
 
 
 def test_inputs_are_scored_without_features(image):
@@ -95,7 +97,7 @@ def test_inputs_are_scored_without_features(image):
         hello = board.hello()
         for each in inputs:
             scores, ticks = board.scores(each, hello)
-            np.testing.assert_array_equal(scores, standin.scores(each))
+            np.testing.assert_array_equal(scores.view(np.int8), standin.scores(each))
             assert ticks > 0
 
 
@@ -113,7 +115,9 @@ def test_what_the_image_refuses_it_goes_on_after(image):
         board.send(struct.pack("<I", 0xBAD))
         with pytest.raises(UserError, match="refused: bad crc"):
             board.reply(board.receive(1))
-        assert board.hello().rows == 49
+        with pytest.raises(UserError, match="refused: bad network"):
+            board.request("INPUT", bytes(490), network=1)
+        assert board.hello().networks[0].input_bytes == 490
 
 
 def test_the_stacks_high_water_mark_rises_with_what_is_used(image, tmp_path):
@@ -130,11 +134,10 @@ OVERFLOW = "volatile uint8_t deep[6000]; for (int i = 5999; i >= 0; i--) deep[i]
 
 
 def test_a_stack_that_leaves_its_memory_faults(tmp_path):
-    """mps2-an386 has memory below its RAM, these boards do not."""
-    with session(image_of(tmp_path, "mps2-an505", extra=OVERFLOW), "mps2-an505") as board:
-        hello = board.hello()
-        with pytest.raises(UserError, match="faulted: exception"):
-            board.clip(clips()[0], hello)
+    """mps2-an386 has memory below its RAM, these boards do not. The self-test runs the network first."""
+    elf = image_of(tmp_path, "mps2-an505", extra=OVERFLOW)
+    with pytest.raises(UserError, match="faulted: exception"), session(elf, "mps2-an505"):
+        pass
 
 
 @pytest.mark.parametrize(("extra", "message"), [
@@ -145,11 +148,26 @@ def test_a_stack_that_leaves_its_memory_faults(tmp_path):
 ])
 def test_an_image_that_goes_wrong_is_a_one_line_error(extra, message, tmp_path):
     elf = image_of(tmp_path, extra=extra)
-    with session(elf, quiet_s=1.0) as board:
-        hello = board.hello()
-        with pytest.raises(UserError, match=message) as caught:
-            board.clip(clips()[0], hello)
+    with pytest.raises(UserError, match=message) as caught, session(elf, quiet_s=1.0) as board:
+        board.clip(clips()[0], board.hello())
     assert str(elf) in str(caught.value)
+
+
+@pytest.mark.parametrize(("tampered", "message"), [
+    ({"extra": "sums[13] = 1;"}, None), ({"extra": "if (input[0] != 0) return 3;"}, "network 0"),
+    ({"wrong": 1}, "network 0"), ({"chirp": True}, "features"), ({"wrong": 1, "chirp": True}, "network 0, features")])
+def test_a_failing_self_test_is_named(tampered, message, tmp_path):
+    """A network that refuses, an expected score that is off by one, and a wrong checksum of the chirp's codes."""
+    features = standin.Features(standin.QUANTIZER, chirp_crc() ^ tampered.get("chirp", False))
+    image = build_image(standin.write_network(tmp_path / "n", tampered.get("extra", "")),
+                        standin.network(wrong=tampered.get("wrong", 0)), load_board("mps2-an386"), tmp_path / "out",
+                        features)
+    with session(image.elf) as board:
+        if message is None:
+            assert board.check(image).failures() == ()
+            return
+        with pytest.raises(UserError, match=f"failed its self-test at boot: {message}$"):
+            board.check(image)
 
 
 def test_what_is_no_image_ends_with_qemus_last_words(tmp_path):

@@ -24,7 +24,7 @@ def network(tmp_path):
 @pytest.mark.parametrize("name", board_names())
 def test_every_board_links_and_its_sizes_are_the_elfs(name, network, tmp_path):
     board = load_board(name)
-    image = build_image(network, board, tmp_path / "out", standin.QUANTIZER)
+    image = build_image(network, standin.network(), board, tmp_path / "out", standin.FEATURES)
     sizes = _sections(image.elf)
     ram = sum(sizes[section] for section in (".stack", ".arena", ".data", ".bss"))
     assert (image.ram_bytes, image.arena_bytes, image.stack_bytes) == (ram, 1024, STACK_BYTES)
@@ -42,44 +42,45 @@ def test_every_board_links_and_its_sizes_are_the_elfs(name, network, tmp_path):
 @needs_arm_gcc
 def test_the_same_bytes_twice_and_another_identity_for_another_network(network, tmp_path):
     board = load_board("nano33ble")
-    first = build_image(network, board, tmp_path / "a", standin.QUANTIZER)
-    second = build_image(network, board, tmp_path / "b", standin.QUANTIZER)
+    first = build_image(network, standin.network(), board, tmp_path / "a", standin.FEATURES)
+    second = build_image(network, standin.network(), board, tmp_path / "b", standin.FEATURES)
     assert first.bin.read_bytes() == second.bin.read_bytes()
     standin.write_network(network, "sums[0] = 1;")
-    assert build_image(network, board, tmp_path / "a", standin.QUANTIZER).identity != first.identity
+    assert build_image(network, standin.network(), board, tmp_path / "a", standin.FEATURES).identity != first.identity
 
 
 @needs_arm_gcc
 @pytest.mark.parametrize("kind", ["flash", "ram"])
 def test_too_small_a_board_is_told_in_numbers(kind, network, tmp_path):
     board = load_board("mps2-an386")
-    whole = build_image(network, board, tmp_path / "out", standin.QUANTIZER)
+    whole = build_image(network, standin.network(), board, tmp_path / "out", standin.FEATURES)
     needed = {"flash": whole.flash_bytes, "ram": whole.ram_bytes}[kind]
     regions = tuple(replace(region, length=needed - 40) if region.kind == kind else region for region in board.regions)
     with pytest.raises(UserError, match=rf"the image needs {needed} bytes of {kind}, 40 more than the {needed - 40}"):
-        build_image(network, replace(board, regions=regions), tmp_path / "out", standin.QUANTIZER)
+        build_image(network, standin.network(), replace(board, regions=regions), tmp_path / "out", standin.FEATURES)
 
 
 @needs_arm_gcc
 def test_code_that_does_not_compile_is_named(network, tmp_path):
     (network / "network.c").write_text("int x = nothing;\n")
     with pytest.raises(UserError, match="compiling network.c: .*network.c:1:9: error: 'nothing' undeclared"):
-        build_image(network, load_board("mps2-an386"), tmp_path / "out", standin.QUANTIZER)
+        build_image(network, standin.network(), load_board("mps2-an386"), tmp_path / "out", standin.FEATURES)
 
 
 @needs_arm_gcc
 def test_no_network_and_one_of_another_shape(network, tmp_path):
     with pytest.raises(UserError, match="no network.c there; `make export-mcu` writes it"):
-        build_image(tmp_path, load_board("mps2-an386"), tmp_path / "out", standin.QUANTIZER)
+        build_image(tmp_path, standin.network(), load_board("mps2-an386"), tmp_path / "out", standin.FEATURES)
     with pytest.raises(UserError, match="the input of the network is not KWS_N_FRAMES rows"):
-        build_image(network, load_board("mps2-an386"), tmp_path / "out", standin.MfccQuantizer.of(4.0, 0, 20))
+        build_image(network, standin.network(), load_board("mps2-an386"), tmp_path / "out",
+                    standin.Features(standin.MfccQuantizer.of(4.0, 0, 20), None))
 
 
 def test_a_missing_tool_says_how_to_install_it(network, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="arm-none-eabi-gcc is not installed; .*apt-get install gcc-arm-none-eabi.*dnf "
                                         "install.*brew install"):
-        build_image(network, load_board("nano33ble"), tmp_path / "out", standin.QUANTIZER)
+        build_image(network, standin.network(), load_board("nano33ble"), tmp_path / "out", standin.FEATURES)
 
 
 @pytest.mark.skipif(not have("gcc"), reason=install_line("gcc"))

@@ -13,14 +13,18 @@ from datasets.console import UserError
 from export import mcu, toolchain
 from export.boards import load_board
 from export.cost import board_limits
+from export.kernels import load_kernels
 from export.runs import resolve
-from export.tflite_reader import read_tflite
 from export.toolchain import have, install_line
 from export.witness import onnx_scores, tflm_scores
 from tests.export.models import Chain, random_inputs, small_model
 from tests.export.test_runs import write_run
 
 needs_arm_gcc = pytest.mark.skipif(not have(*mcu.ARM_TOOLS), reason=install_line("arm-none-eabi-gcc"))
+
+
+def nets(run: str, runs) -> tuple[mcu.Net, ...]:
+    return mcu.read_nets((resolve(run, None, runs),))
 
 
 def exported(monkeypatch, folder, *arguments) -> dict:
@@ -89,7 +93,7 @@ def test_no_older_image_stays_where_linking_fails(tmp_path, monkeypatch):
     nano = load_board("nano33ble")
     small = replace(nano, regions=tuple(replace(region, length=4096) for region in nano.regions))
     with pytest.raises(UserError, match="the image needs"):
-        mcu.export_run(resolve("one", None, tmp_path / "runs"), small, folder)
+        mcu.export_nets(nets("one", tmp_path / "runs"), small, folder, load_kernels(None, None))
     assert not {path.name for path in folder.iterdir()} & {*IMAGE_FILES[:3], "summary.json"}
 
 
@@ -101,6 +105,7 @@ def test_a_compiler_without_its_library_leaves_the_image_out(tmp_path, monkeypat
     assert "libnewlib-arm-none-eabi" in reason
 
 
+@needs_arm_gcc
 def test_foreign_model_without_our_features(tmp_path, monkeypatch):
     chain = Chain((1, 96, 96, 1)).conv(4, (3, 3), (8, 8)).average_pool((12, 12)).reshape((1, 4)).dense(2).softmax()
     (tmp_path / "person.tflite").write_bytes(chain.content())
@@ -108,20 +113,22 @@ def test_foreign_model_without_our_features(tmp_path, monkeypatch):
     assert summary["run"] == "person"
     assert summary["macs"] == 144 * 4 * 9 + 8
     (reason,) = summary["left_out"]
-    assert "firmware image: tensor tensor_0: input has shape (1, 96, 96, 1)" in reason
-    assert (tmp_path / "build" / "person" / "nano33ble" / "network.c").is_file()
+    assert reason.startswith("features and the clip command: tensor tensor_0: input has shape (1, 96, 96, 1)")
+    folder = tmp_path / "build" / "person" / "nano33ble"
+    assert summary["flash_bytes"] == (folder / "firmware.bin").stat().st_size
+    assert "kws_features" not in (folder / "firmware.map").read_text()
 
 
 def test_constant_bytes_are_those_of_the_generated_arrays(tmp_path):
     """export.cost prices what c_writer writes, but for the per-channel multipliers that a dense layer has not."""
     write_run(tmp_path / "runs" / "one")
-    run, board = resolve("one", None, tmp_path / "runs"), load_board("nano33ble")
-    mcu_folder = tmp_path / "out"
-    graph = read_tflite(run.tflite_path)
+    board, mcu_folder = load_board("nano33ble"), tmp_path / "out"
+    (net,) = nets("one", tmp_path / "runs")
+    graph = net.graph
     mcu.write_c(graph, mcu_folder)
     arrays = re.findall(r"static const int(\d+)_t \w+\[(\d+)\]", (mcu_folder / "network.c").read_text())
     written = sum(int(bits) // 8 * int(count) for bits, count in arrays)
-    assert mcu._price(graph, board).flash_bytes == written + 8 * graph.output.elements
+    assert mcu._price((net,), board).flash_bytes == written + 8 * graph.output.elements
 
 
 def test_unknown_board(tmp_path, monkeypatch):

@@ -1,0 +1,38 @@
+#include "kws_clip.h"
+
+#include "kws_core.h"
+#include "kws_memory.h"
+#include "kws_mfcc_table.h"
+
+#if KWS_FIRST_INPUT_BYTES != KWS_N_FRAMES * KWS_MFCC_COEFFICIENTS
+#error the input of the network is not KWS_N_FRAMES rows of the coefficients in kws_mfcc_table.h
+#endif
+
+uint8_t kws_clip_codes[KWS_N_FRAMES * KWS_N_MELS];
+uint32_t kws_clip_ticks;
+static kws_features stream;
+static size_t frame;
+
+void kws_clip_begin(void) {
+    kws_features_init(&stream);
+    frame = 0;
+    kws_clip_ticks = 0;
+}
+
+/* One frame of the clip: its codes and its row of the network's input. */
+static void finish_frame(void) {
+    if (frame == KWS_N_FRAMES) return;
+    const uint32_t start = kws_ticks();
+    uint8_t *const codes = kws_clip_codes + frame * KWS_N_MELS;
+    kws_features_frame(&stream, codes);
+    kws_mfcc_row(&kws_network_mfcc, codes, (int8_t *)&kws_input + frame * KWS_MFCC_COEFFICIENTS);
+    kws_clip_ticks += kws_ticks() - start;
+    frame++;
+}
+
+void kws_clip_take(const int16_t *samples, size_t count) {
+    for (size_t at = 0; at < count;) {
+        at += kws_features_push(&stream, samples + at, count - at);
+        if (kws_features_ready(&stream)) finish_frame();
+    }
+}

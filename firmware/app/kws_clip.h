@@ -1,0 +1,20 @@
+/* One second of samples to the input of the first network. Linked only where that network takes our features. */
+#ifndef KWS_CLIP_H
+#define KWS_CLIP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kws_features.h"
+
+/* The codes of the clip, and the SysTick ticks that its frames took. */
+extern uint8_t kws_clip_codes[KWS_N_FRAMES * KWS_N_MELS];
+extern uint32_t kws_clip_ticks;
+
+/* Start anew. */
+void kws_clip_begin(void);
+
+/* More samples of the clip; fills kws_clip_codes and kws_input frame by frame. */
+void kws_clip_take(const int16_t *samples, size_t count);
+
+#endif
