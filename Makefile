@@ -35,10 +35,10 @@ $(READY): pyproject.toml .ci/constraints.txt
 data: $(READY) ## Counts of DATA by split and label [DATA KEYWORDS]
 	@$(COMMAND) datasets.load $(DATA_OPTIONS)
 
-grow-kws: $(READY) ## Grow a net; resumes where it was stopped [DATA KEYWORDS BOARD BUDGET METHOD SEED DEVICE RUN]
+grow-kws: $(READY) ## Grow a net; resumes where it was stopped [DATA KEYWORDS BOARD BUDGET METHOD SEED DEVICE RANGES QAT RUN]
 	@$(COMMAND) kws_grow.grow $(DATA_OPTIONS) $(call option,BOARD,board) $(call option,BUDGET,budget) \
 		$(call option,METHOD,method) $(call option,SEED,seed) $(call option,SEED_WIDTHS,seed-widths) \
-		$(call option,DEVICE,device) $(call option,RUN,run)
+		$(call option,DEVICE,device) $(call option,RANGES,ranges) $(call option,QAT,qat) $(call option,RUN,run)
 
 export-mcu: $(READY) ## .tflite, ONNX, C and the firmware image, in build/RUN/BOARD [RUN MODEL BOARD KERNELS CMSIS_NN]
 	@$(COMMAND) export.mcu $(NET_OPTIONS) $(KERNEL_OPTIONS) $(call option,BOARD,board)
