@@ -19,7 +19,7 @@ from export.toolchain import host_compiler, run_tool
 
 FIRMWARE = Path(__file__).resolve().parent.parent / "firmware"
 KERNELS = FIRMWARE / "kernels"
-SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1", "-g")
 PROGRAM_SOURCES = ("host/kws_host.c", "app/kws_self_test.c", "app/kws_memory.c", "app/kws_crc.c")
 PIECE = 16  # rows that the program takes at a time
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-pedantic", "-Werror")

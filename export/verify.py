@@ -65,15 +65,17 @@ def main() -> None:
     """Ask everyone, compare, report; exit status 1 where one byte differs."""
     arguments = _arguments()
     start_s = time.monotonic()
-    boards, left_out_boards = choose_boards(arguments.board)
+    boards, left_out = choose_boards(arguments.board)
     kernels = load_kernels(arguments.kernels, arguments.cmsis_nn)
-    witnesses, left_out = choose_witnesses(WITNESSES)
+    witnesses, left_out_too = choose_witnesses(WITNESSES)
+    left_out = left_out_too | left_out
     nets = read_nets(resolve_several(arguments.run, arguments.model))
     case = Case(nets, read_stimuli(arguments, nets))
     name = "+".join(net.run.name for net in nets)
     folder = arguments.out or Path("build") / name / "verify"
+    check_company((*(witness.what for witness in witnesses), *map(_what, boards)), left_out)
     answers = (*ask_host(witnesses, case), *ask_boards(boards, case, folder, kernels))
-    checks, left_out = compare(answers, case), left_out | left_out_boards
+    checks = compare(answers, case)
     print(f"{len(case.stimuli.names)} rows, {case.stimuli.source}; reference: {answers[0].what}\n"
           + f"{SELF_TEST_PASSED}\n" * bool(boards) + table(checks, left_out))
     summary = summarize(case, answers, checks) | {
@@ -151,6 +153,13 @@ WITNESSES = (  # the first that is there is the reference
         tuple(net.graph for net in case.nets), tuple(net.network for net in case.nets), case.stimuli.inputs),
         sanitizing_compiler),
 )
+
+
+def check_company(asked: tuple[str, ...], left_out: dict[str, str]) -> None:
+    """UserError where nobody is there to compare with."""
+    if len(asked) < 2:
+        raise UserError(f"{asked[0]} alone cannot be compared; left out: "
+                        + "; ".join(f"{what}: {why}" for what, why in left_out.items()))
 
 
 def ask_host(witnesses: tuple[Witness, ...], case: Case) -> tuple[Answer, ...]:
