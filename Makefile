@@ -16,7 +16,7 @@ NET_OPTIONS = $(call option,RUN,run) $(call option,MODEL,model)
 KERNEL_OPTIONS = $(call option,KERNELS,kernels) $(call option,CMSIS_NN,cmsis-nn)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data grow-kws export-mcu simulate emulate verify bench-training test test-slow lint clean
+.PHONY: help setup data grow-kws export-mcu simulate emulate verify bench-training test test-slow lint test-tools clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,14 +57,17 @@ verify: $(READY) ## Every row through TFLite Micro, ONNX, host C, every core [RU
 bench-training: $(READY) ## Clips a second of training a 64-channel DS-CNN [DEVICE]
 	@$(COMMAND) kws_grow.bench $(call option,DEVICE,device)
 
-test: lint ## Every quick test
+test: lint test-tools ## Every quick test
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not slow"
 
-test-slow: lint ## Every test, the long fuzzing and sweeps too
+test-slow: lint test-tools ## Every test, the long fuzzing and sweeps too
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2
 
 lint: $(READY)
 	@$(VENV)/bin/ruff check --quiet .
+
+test-tools: $(READY)
+	@$(PY) -m export.toolchain clang
 
 clean: ## Remove what was exported, simulated and emulated (build/cache/, runs/, data/ and .venv/ stay)
 	@find build -mindepth 1 -maxdepth 1 ! -name cache -exec rm -rf {} + 2>/dev/null || true

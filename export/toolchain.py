@@ -18,7 +18,7 @@ INSTALL = {
     "arm-none-eabi-objcopy": ("binutils-arm-none-eabi", "arm-none-eabi-binutils-cs", "--cask gcc-arm-embedded"),
     "qemu-system-arm": ("qemu-system-arm", "qemu-system-arm", "qemu"),
 }
-REQUIRED = ("gcc", "arm-none-eabi-gcc", "qemu-system-arm")  # what `make setup` sees to; clang is for tests alone
+REQUIRED = ("gcc", "arm-none-eabi-gcc", "qemu-system-arm")  # what `make setup` sees to; `make test` to clang as well
 ARM_TOOLS = ("arm-none-eabi-gcc", "arm-none-eabi-objcopy")
 HOST_COMPILERS = ("cc", "gcc", "clang")
 LIBRARY_FLAGS = {**dict.fromkeys(HOST_COMPILERS, ()), "arm-none-eabi-gcc": ("--specs=nano.specs",)}
@@ -85,9 +85,9 @@ def first_error(output: str) -> str:
     return lines[0] if lines else ""
 
 
-def missing() -> tuple[str, ...]:
-    """Those of REQUIRED that are not there or do not work."""
-    return tuple(name for name in REQUIRED if not have(name))
+def missing(wanted: tuple[str, ...] = REQUIRED) -> tuple[str, ...]:
+    """Those of `wanted` that are not there or do not work."""
+    return tuple(name for name in wanted if not have(name))
 
 
 def install(names: tuple[str, ...]) -> None:
@@ -102,19 +102,19 @@ def install(names: tuple[str, ...]) -> None:
             raise UserError(f"apt-get {command[0]} failed: {first_error(done.stderr)}")
 
 
-def main() -> None:
+def main(wanted: tuple[str, ...] = REQUIRED) -> None:
     """Install what is missing where this runs as root on a Debian-like system; elsewhere say how, and go on."""
-    absent = missing()
+    absent = missing(wanted)
     if absent and os.geteuid() == 0 and shutil.which("apt-get"):
         try:
             install(absent)
         except (UserError, OSError) as error:
             print(error, file=sys.stderr)
-        absent = missing()
+        absent = missing(wanted)
     for name in absent:
         print(f"{name} is not there or lacks its C library, so what needs it will be left out; {install_line(name)}",
               file=sys.stderr)
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(lambda: main(tuple(sys.argv[1:]) or REQUIRED))

@@ -1,9 +1,12 @@
 """make export-mcu writes everything, and says what it left out."""
 
 import json
+import os
 import re
+import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -145,3 +148,59 @@ def test_a_board_keeps_room_for_what_is_no_net(tmp_path, monkeypatch):
     limits = board_limits(board)
     assert summary["flash_bytes"] - summary["constant_bytes"] <= board.flash_bytes - limits.flash_bytes
     assert summary["ram_bytes"] - summary["arena_bytes"] <= board.ram_bytes - limits.ram_bytes
+
+
+COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "results" / "small-energy-aware" / "model.tflite"
+_COMMAND = """
+import sys
+from export import mcu
+sys.argv = ["mcu", "--model", sys.argv[1], "--out", sys.argv[2]]
+mcu.main()
+print({"tensorflow", "torch", "keras", "librosa", "matplotlib"} & set(sys.modules))
+"""
+
+
+@needs_arm_gcc
+def test_a_given_model_is_exported_within_ten_seconds_of_processor_time(tmp_path):
+    """Image included, by a process that imports neither TensorFlow nor torch. Processor time of it and its compilers:
+    other tests run beside this one."""
+    before = os.times()
+    done = subprocess.run([sys.executable, "-c", _COMMAND, COMMITTED, tmp_path], capture_output=True, text=True,
+                          check=True, env={**os.environ, "PYTHONPATH": "."})
+    after = os.times()
+    assert done.stdout.splitlines()[-1] == "set()"
+    assert (tmp_path / "firmware.bin").is_file()
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 10
+
+
+MAX_CODE_BYTES = 20_000
+
+
+@needs_arm_gcc
+def test_a_ds_cnns_code_is_at_most_20_kb(tmp_path):
+    """Functions of the whole image, features and protocol included, without weights and tables."""
+    mcu.export_nets(mcu.read_nets((resolve(None, COMMITTED),)), load_board("nano33ble"), tmp_path,
+                    load_kernels(None, None))
+    linked = (tmp_path / "firmware.map").read_text().partition("Linker script and memory map")[2]
+    functions = re.findall(r"^ \.text(\S*)\s+0x[0-9a-f]+\s+0x([0-9a-f]+) \S+\.o\)?$", linked, re.MULTILINE)
+    assert {".network_run", ".kws_features_frame", ".kws_self_test", ".kws_serve"} <= {name for name, _ in functions}
+    assert 5_000 < sum(int(size, 16) for _, size in functions) <= MAX_CODE_BYTES
+
+
+def with_ram(length: int):
+    """nano33ble with that much RAM."""
+    nano = load_board("nano33ble")
+    return replace(nano, regions=tuple(replace(region, length=length) if region.kind == "ram" else region
+                                       for region in nano.regions))
+
+
+def test_an_arena_larger_than_the_ram_names_the_op_that_needs_it(tmp_path):
+    """Before anything is compiled: op 2 reads 24 x 24 x 8 values and writes 24 x 24 x 16."""
+    chain = Chain((1, 24, 24, 3)).conv(4, (1, 1)).conv(8, (1, 1)).conv(16, (1, 1)).conv(2, (1, 1)).mean().dense(3)
+    (tmp_path / "wide.tflite").write_bytes(chain.content())
+    export = (mcu.read_nets((resolve(None, tmp_path / "wide.tflite"),)), with_ram(13_823), tmp_path / "out",
+              load_kernels(None, None))
+    with pytest.raises(UserError, match="BOARD=nano33ble: the arena takes 13824 bytes of ram, and there are 13823; "
+                                        "op 2 CONV_2D has 13824 in use"):
+        mcu.export_nets(*export)
+    assert not list(tmp_path.glob("out/**/*.o"))

@@ -1,6 +1,7 @@
 """What set-up installs: a compiler without its C library counts as missing, and no failure is the end of set-up."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +50,16 @@ def test_what_is_missing_is_installed_and_clang_is_not(monkeypatch, capsys):
     for call in machine.calls:  # without a network apt must not hang
         assert "Acquire::http::Timeout=10" in call
         assert "Acquire::Retries=0" in call
+
+
+def test_clang_is_installed_where_it_is_asked_for(monkeypatch, capsys):
+    """As `make test` does."""
+    machine = Machine(monkeypatch, {*REQUIRED, "apt-get"})
+    toolchain.main(("clang",))
+    assert installed(machine) == ["clang"]
+    assert capsys.readouterr().err.startswith("clang is not there")
+    target = (Path(toolchain.__file__).parents[1] / "Makefile").read_text().split("\ntest-tools:")[1]
+    assert "export.toolchain clang" in target.split("\n\n")[0]
 
 
 @pytest.mark.parametrize(("compiler", "package"), [("gcc", "libc6-dev"), ("arm-none-eabi-gcc",
