@@ -41,11 +41,8 @@ def load_inputs(path: Path, graph: Graph, limit: int) -> np.ndarray:
 def _load(path: Path) -> np.ndarray:
     """The array, whose rows are read when they are taken."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
         raise UserError(f"INPUTS={path}: {error.strerror or 'cannot be read'}; allowed: an .npy of inputs") from error
     except (ValueError, EOFError) as error:
         raise UserError(f"INPUTS={path}: not an .npy of numbers ({error})") from error
-    if not isinstance(array, np.ndarray):
-        raise UserError(f"INPUTS={path}: holds several arrays; allowed: an .npy of one")
-    return array

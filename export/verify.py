@@ -27,7 +27,7 @@ from export.stimuli import load_inputs, random_stimuli
 from export.toolchain import ARM_TOOLS, find_tool
 from export.witness import onnx_scores, tflm_runtime, tflm_scores
 
-DEFAULT_LIMIT = 100
+DEFAULT_LIMIT = 200
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 from datasets.console import UserError
 from datasets.features import MfccQuantizer
 from export.net import save_net
-from export.runs import clips_name, input_quantizer, resolve, run_name
+from export.runs import clips_name, input_quantizer, resolve, resolve_several, run_name
 from export.tflite_reader import read_tflite
 from tests.export.models import LABELS, Chain, random_net, small_model
 
@@ -108,6 +108,25 @@ def test_bare_model(tmp_path):
     assert (run.name, run.labels, run.net_path) == ("any", tuple(f"class_{i}" for i in range(5)), None)
 
 
+@pytest.mark.parametrize(("text", "names"), [("{0} {1}", "ab"), ("{0},{1}", "ab"), (" {0}, {1} ", "ab"),
+                                             ("{1},{0},{0}", "baa")])
+def test_several_models(tmp_path, text, names):
+    paths = [tmp_path / "a.tflite", tmp_path / "b.tflite"]
+    for path in paths:
+        path.write_bytes(Chain((1, 4)).dense(2).content())
+    found = resolve_several(None, text.format(*paths))
+    assert "".join(run.name for run in found) == names
+
+
+def test_a_path_with_a_space_is_one_model(tmp_path, runs):
+    path = tmp_path / "a b.tflite"
+    path.write_bytes(Chain((1, 4)).dense(2).content())
+    assert [run.name for run in resolve_several(None, path)] == ["a b"]
+    assert [run.name for run in resolve_several("old", None, runs)] == ["old"]
+    with pytest.raises(UserError, match="nowhere.tflite: No such file"):
+        resolve_several(None, f"nowhere.tflite {path.name}")
+
+
 def test_run_and_model_exclude_each_other(runs):
     with pytest.raises(UserError, match="RUN=old and MODEL=x.tflite: name one of the two"):
         resolve("old", "x.tflite", runs)
@@ -125,6 +144,13 @@ def test_input_quantizer_is_that_of_the_input_tensor():
 def test_other_inputs_are_refused(shape):
     with pytest.raises(UserError, match=r"tensor tensor_0: input has shape .*\[1, 49, coefficients, 1\]"):
         input_quantizer(read_tflite(Chain(shape).dense(3).content()))
+
+
+def test_an_input_of_bytes_is_refused():
+    chain = Chain((1, 49, 10, 1))
+    model = chain.unsigned(chain.at).quantize().dense(3).content()
+    with pytest.raises(UserError, match="tensor tensor_0: input is uint8; our features are int8"):
+        input_quantizer(read_tflite(model))
 
 
 def test_too_small_an_input_scale_is_refused():

@@ -17,7 +17,7 @@ from export.host import sanitized_scores
 from export.kernels import load_kernels
 from export.mcu import read_nets
 from export.runs import resolve
-from export.toolchain import HOST_COMPILERS, LIBRARY_FLAGS, have, install_line
+from export.toolchain import HOST_COMPILERS, LIBRARY_FLAGS, have, install_line, run_tool
 from tests.export.models import Chain
 
 TOOLS = ("gcc", "arm-none-eabi-gcc", "arm-none-eabi-objcopy", "qemu-system-arm")
@@ -212,6 +212,24 @@ def test_without_tflite_micro_and_compilers_there_is_nothing_to_compare(verified
     error = capsys.readouterr().err
     assert error.startswith("error: ONNX Runtime alone cannot be compared; left out: TFLite Micro")
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_the_program_is_clean_under_each_compiler(compiler, tmp_path, monkeypatch):
+    """Every warning is an error; the sanitizers are left to the one that verify takes."""
+    if not have(compiler):
+        pytest.skip(install_line(compiler))
+    monkeypatch.setattr(host, "host_compiler", lambda: compiler)
+    monkeypatch.setattr(host, "SANITIZERS", ("-O0",))
+    (tmp_path / "other.tflite").write_bytes(unsigned_net())
+    nets = read_nets((resolve(None, tmp_path / "other.tflite"),) * 2)
+    program = host.compile_program(tuple(net.graph for net in nets), tuple(net.network for net in nets), tmp_path)
+    rows, outputs = tmp_path / "rows.bin", tmp_path / "outputs.bin"
+    rows.write_bytes(bytes(3 * nets[0].graph.input.bytes))
+    run_tool([program, "1", rows, outputs], "the program")
+    assert outputs.stat().st_size == 3 * nets[1].graph.output.bytes
+    with pytest.raises(UserError, match="error: usage: kws_host NETWORK INPUTS OUTPUTS"):
+        run_tool([program, "2", rows, outputs], "the program")
 
 
 @needs_compiler
