@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 
 from kws_grow.augment import Augmentation
 from kws_grow.methods import IndexSettings
+from kws_grow.ranges import RANGES
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,21 @@ class Schedule:
 
 
 @dataclass(frozen=True)
+class Quantization:
+    """How the trained net becomes int8; growth does not depend on it.
+
+    ranges: entries of ranges.RANGES that compete on dev.
+    qat: whether to fine-tune with int8's rounding, from mean-square ranges.
+    qat_epochs, qat_lr: of its one-cycle; the learning rate is that of the ranges' logarithms (kws_grow.qat).
+    """
+
+    ranges: tuple[str, ...] = tuple(RANGES)
+    qat: bool = False
+    qat_epochs: int = 4
+    qat_lr: float = 5e-3
+
+
+@dataclass(frozen=True)
 class GrowConfig:
     """A whole run.
 
@@ -56,6 +72,7 @@ class GrowConfig:
     schedule: Schedule = field(default_factory=Schedule)
     index: IndexSettings = field(default_factory=IndexSettings)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    quantization: Quantization = field(default_factory=Quantization)
 
     def digest(self) -> str:
         """Eight hex digits over every field."""
@@ -63,6 +80,13 @@ class GrowConfig:
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2, sort_keys=True)
+
+    def grows_like(self, other: str) -> bool:
+        """Whether a run of the configuration `other`, JSON of to_json, grows the same float net."""
+        try:
+            return {**json.loads(other), "quantization": None} == {**json.loads(self.to_json()), "quantization": None}
+        except (ValueError, TypeError):
+            return False
 
     def run_name(self) -> str:
         """The default RUN: says what it is, and differs when anything does."""

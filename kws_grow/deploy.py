@@ -1,6 +1,5 @@
 """The trained net as it leaves torch: batch norm folded, ranges chosen."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -8,12 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from datasets.console import progress
 from export.arithmetic import same_padding
 from export.net import FloatLayer, FloatNet
-from kws_grow.augment import mfcc
 from kws_grow.network import MFCC_UNIT, DsCnn
-
-PERCENTILES = (100.0, 99.99, 99.9)  # candidates for the upper (and lower) end of activation ranges; chosen on dev
+from kws_grow.ranges import Method, minmax
 
 
 def _fold(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[np.ndarray, np.ndarray]:
@@ -25,7 +23,11 @@ def _fold(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[np.ndarray, np.ndarray]
 
 
 def _limit(weight: np.ndarray) -> np.ndarray:
-    """Largest |weight| of each channel (axis 0); never zero, which no scale can have."""
+    """Largest |weight| of each channel (axis 0); never zero, which no scale can have.
+
+    A smaller one has no smaller squared error: a channel's few hundred weights gain less in rounding than the largest
+    loses when clipped.
+    """
     return np.maximum(np.abs(weight).reshape(len(weight), -1).max(1), 1e-6).astype(np.float32)
 
 
@@ -33,45 +35,43 @@ def folded_layers(net: DsCnn) -> list[FloatLayer]:
     """The net as FloatLayers without output ranges; the input is MFCC in real units."""
     layers = []
     for i, path in enumerate(net.paths):
-        weight, bias = _fold(path.mix.weight / (MFCC_UNIT if i == 0 else 1.0), path.norm)
-        layers.append(FloatLayer("conv", weight.transpose(0, 2, 3, 1).copy(), bias, tuple(path.mix.stride), True,
-                                 weight_limit=_limit(weight)))
+        folded = _fold(path.mix.weight / (MFCC_UNIT if i == 0 else 1.0), path.norm)
+        layers.append(_folded_layer("conv", *folded, tuple(path.mix.stride)))
         if path.depthwise is not None:
-            weight, bias = _fold(path.depthwise.weight, path.depthwise_norm)
-            layers.append(FloatLayer("depthwise", weight[:, 0].transpose(1, 2, 0).copy(), bias, (1, 1), True,
-                                     weight_limit=_limit(weight)))
+            layers.append(_folded_layer("depthwise", *_fold(path.depthwise.weight, path.depthwise_norm)))
     weight, bias = (p.detach().float().cpu().numpy() for p in (net.classifier.weight, net.classifier.bias))
     return [*layers, FloatLayer("average_pool"), FloatLayer("dense", weight, bias, weight_limit=_limit(weight)),
             FloatLayer("softmax")]
 
 
-@torch.no_grad()
-def activations(layers: list[FloatLayer], x: Tensor) -> list[Tensor]:
-    """Every layer's output but the softmax's: x [b, 49, n] -> [b, c, h, w] tensors, then [b, labels]."""
-    x, outputs = x.unsqueeze(1), []
-    for layer in layers[:-1]:
-        x = _APPLY[layer.op](layer, x)
-        x = F.relu(x) if layer.relu else x
-        outputs.append(x)
-    return outputs
+def _folded_layer(op: str, weight: np.ndarray, bias: np.ndarray, stride: tuple[int, int] = (1, 1)) -> FloatLayer:
+    return FloatLayer(op, FROM_TORCH[op](weight).copy(), bias, stride, True, weight_limit=_limit(weight))
 
 
-def _conv(layer: FloatLayer, x: Tensor) -> Tensor:
-    weight = torch.from_numpy(layer.weight.transpose(0, 3, 1, 2).copy()).to(x.device)
-    return F.conv2d(_padded(x, layer, weight), weight, _bias(layer, x), layer.stride)
+# Weights as torch lays them out ([out_c, in_c, kh, kw], [out_c, in_c]) and as FloatLayer does.
+FROM_TORCH = {"conv": lambda w: w.transpose(0, 2, 3, 1), "depthwise": lambda w: w[:, 0].transpose(1, 2, 0),
+              "dense": lambda w: w}
+TO_TORCH = {"conv": lambda w: w.transpose(0, 3, 1, 2), "depthwise": lambda w: w.transpose(2, 0, 1)[:, None],
+            "dense": lambda w: w}
 
 
-def _depthwise(layer: FloatLayer, x: Tensor) -> Tensor:
-    weight = torch.from_numpy(layer.weight.transpose(2, 0, 1).copy()).unsqueeze(1).to(x.device)
-    return F.conv2d(_padded(x, layer, weight), weight, _bias(layer, x), layer.stride, groups=len(weight))
+def parameters_of(layer: FloatLayer) -> tuple[Tensor, Tensor] | tuple[()]:
+    """(weight, bias) of a layer as torch lays them out; () where it has none."""
+    if layer.weight is None:
+        return ()
+    return torch.from_numpy(TO_TORCH[layer.op](layer.weight).copy()), torch.from_numpy(layer.bias)
 
 
-def _dense(layer: FloatLayer, x: Tensor) -> Tensor:
-    return F.linear(x.flatten(1), torch.from_numpy(layer.weight).to(x.device), _bias(layer, x))
-
-
-def _bias(layer: FloatLayer, x: Tensor) -> Tensor:
-    return torch.from_numpy(layer.bias).to(x.device)
+def apply(layer: FloatLayer, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+    """What a layer computes with this weight and bias instead of its own: x [b, c, h, w] -> [b, c', h', w'] or,
+    dense, [b, labels]."""
+    if layer.op == "average_pool":
+        return x.mean((2, 3), keepdim=True)
+    if layer.op == "dense":
+        return F.linear(x.flatten(1), weight, bias)
+    groups = len(weight) if layer.op == "depthwise" else 1
+    x = F.conv2d(_padded(x, layer, weight), weight, bias, layer.stride, groups=groups)
+    return F.relu(x) if layer.relu else x
 
 
 def _padded(x: Tensor, layer: FloatLayer, weight: Tensor) -> Tensor:
@@ -79,24 +79,29 @@ def _padded(x: Tensor, layer: FloatLayer, weight: Tensor) -> Tensor:
     return F.pad(x, (*columns, *rows))
 
 
-_APPLY: dict[str, Callable[[FloatLayer, Tensor], Tensor]] = {
-    "conv": _conv, "depthwise": _depthwise, "dense": _dense, "average_pool": lambda _, x: x.mean((2, 3), keepdim=True)}
+@torch.no_grad()
+def activations(layers: list[FloatLayer], x: Tensor) -> list[Tensor]:
+    """Every layer's output but the softmax's: x [b, 49, n] -> [b, c, h, w] tensors, then [b, labels]."""
+    x, outputs = x.unsqueeze(1), []
+    for layer in layers[:-1]:
+        x = apply(layer, x, *(values.to(x.device) for values in parameters_of(layer)))
+        outputs.append(x)
+    return outputs
 
 
-def _range(values: Tensor, percentile: float) -> tuple[float, float]:
-    """(low, high) that holds `percentile` % of the values at each end, and zero."""
-    flat = values.flatten().double().cpu().numpy()
-    low, high = np.percentile(flat, [100 - percentile, percentile])
-    return min(float(low), 0.0), max(float(high), 1e-3)
+def with_ranges(layers: list[FloatLayer], x: Tensor, labels: tuple[str, ...], dataset: str,
+                methods: dict[str, Method]) -> dict[str, FloatNet]:
+    """A FloatNet a method, its ranges read off the MFCC x [n, 49, c] and what the layers make of it; pooling keeps its
+    input's range, logits take min/max."""
+    outputs = activations(layers, x)
+    return {name: FloatNet(tuple(x.shape[1:]), method(x), _ranged(layers, outputs, method), labels, dataset)
+            for name, method in progress(methods.items(), "reading ranges", len(methods), "method", leave=False)}
 
 
-def with_ranges(net: DsCnn, codes: Tensor, labels: tuple[str, ...], dataset: str, percentile: float) -> FloatNet:
-    """FloatNet with ranges from codes uint8 [n, 49, 40]; pooling keeps its input's range, logits take min/max."""
-    x = mfcc(codes, net.n_coefficients)
-    layers = folded_layers(net)
-    ranges = [_range(out, 100.0 if layer.op == "dense" else percentile)
-              for layer, out in zip(layers, activations(layers, x), strict=False)]
-    pool = next(i for i, layer in enumerate(layers) if layer.op == "average_pool")
-    ranges[pool] = ranges[pool - 1]
-    done = [replace(layer, output_range=r) for layer, r in zip(layers, [*ranges, None], strict=True)]
-    return FloatNet(tuple(x.shape[1:]), _range(x, percentile), tuple(done), labels, dataset)
+def _ranged(layers: list[FloatLayer], outputs: list[Tensor], method: Method) -> tuple[FloatLayer, ...]:
+    done = []
+    for layer, out in zip(layers, outputs, strict=False):
+        pooled = layer.op == "average_pool"
+        ends = done[-1].output_range if pooled else (minmax if layer.op == "dense" else method)(out)
+        done.append(replace(layer, output_range=ends))
+    return (*done, layers[-1])

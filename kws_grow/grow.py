@@ -25,17 +25,27 @@ from export.runs import run_name
 from export.simulate import int8_predictions
 from kws_grow.augment import CodeSource, generator_for, plain_codes
 from kws_grow.checkpoint import load_checkpoint, save_checkpoint
-from kws_grow.config import GrowConfig, Schedule
-from kws_grow.deploy import PERCENTILES, with_ranges
-from kws_grow.loop import Growth, Task, advance, check_seed, final_net, growth_of, seed_growth, state_of
+from kws_grow.config import GrowConfig, Quantization, Schedule
+from kws_grow.loop import (
+    Growth,
+    Task,
+    advance,
+    check_seed,
+    final_net,
+    growth_of,
+    quantized_nets,
+    seed_growth,
+    state_of,
+)
 from kws_grow.methods import METHODS
-from kws_grow.network import DsCnn
+from kws_grow.ranges import RANGES
 from kws_grow.report import plot_growth, write_log, write_table
 from kws_grow.training import accuracy
 
 SCHEDULE_OPTIONS = ("seed_epochs", "round_epochs", "final_epochs", "min_epoch_clips")
 MAX_WIDTH = 1024
 RANGE_CLIPS = 2048  # training clips that the activation ranges are read off
+QAT = "qat"         # name of the fine-tuned net among the candidates
 
 
 def main() -> None:
@@ -49,7 +59,8 @@ def main() -> None:
     config = GrowConfig(
         dataset.name, fingerprint(dataset), dataset.labels, board.name,
         (board.clock_hz, board.pj_per_cycle, board.flash_bytes, board.ram_bytes), costs_hash, arguments.budget, method,
-        arguments.seed, device, arguments.threads, seed_widths=arguments.seed_widths, schedule=schedule_of(arguments))
+        arguments.seed, device, arguments.threads, seed_widths=arguments.seed_widths, schedule=schedule_of(arguments),
+        quantization=Quantization(arguments.ranges, arguments.qat, arguments.qat_epochs))
     task = make_task(config, dataset, limits, board)
     check_seed(config, task)
     folder = open_run(arguments.runs / (run_name(arguments.run) if arguments.run else config.run_name()), config)
@@ -61,9 +72,16 @@ def main() -> None:
 
 
 def make_task(config: GrowConfig, dataset: Dataset, limits: Limits, board: Board) -> Task:
-    """The data on the device; the limits of the budget and of the board."""
+    """The data on the device, some of it for the ranges; the limits of the budget and of the board."""
     source = CodeSource(dataset, config.device, config.augmentation, config.schedule.min_epoch_clips)
-    return Task(source, plain_codes(dataset.dev, config.device), limits.tightened(board_limits(board)), board)
+    return Task(source, plain_codes(dataset.dev, config.device), range_codes(dataset, config.seed).to(config.device),
+                limits.tightened(board_limits(board)), board)
+
+
+def range_codes(dataset: Dataset, seed: int) -> torch.Tensor:
+    """Training clips that activation ranges are read off, codes uint8 [n, 49, 40]."""
+    order = torch.randperm(len(dataset.train.codes), generator=generator_for(seed, "ranges"))[:RANGE_CLIPS]
+    return torch.from_numpy(dataset.train.codes[order.numpy(), ::2].copy())
 
 
 def parse_arguments() -> Namespace:
@@ -78,6 +96,10 @@ def parse_arguments() -> Namespace:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--threads", type=from_one, default=min(cores(), 8), help="of the CPU")
     parser.add_argument("--seed-widths", type=widths_of, default=GrowConfig.seed_widths, help="of the net at the start")
+    parser.add_argument("--ranges", type=ranges_of, default=Quantization.ranges,
+                        help=f"that compete on dev, separated by commas: {', '.join(RANGES)}; default: all")
+    parser.add_argument("--qat", type=switch, default=False, help="1: fine-tune with int8's rounding; default: 0")
+    parser.add_argument("--qat-epochs", type=from_one, default=Quantization.qat_epochs)
     parser.add_argument("--run", help="name of the run; by default made of what the run is")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs")
     for name in SCHEDULE_OPTIONS:
@@ -105,6 +127,21 @@ def widths_of(text: str) -> tuple[int, ...]:
     if not all(part.strip().isdecimal() and 0 < int(part) <= MAX_WIDTH for part in parts):
         raise UserError(f"SEED_WIDTHS={text}: allowed are whole numbers from 1 to {MAX_WIDTH}, separated by commas")
     return tuple(int(part) for part in parts)
+
+
+def ranges_of(text: str) -> tuple[str, ...]:
+    """"minmax,percentile" -> ("minmax", "percentile"), in the order of RANGES. UserError for names that it lacks."""
+    names = [part.strip() for part in text.split(",")]
+    if unknown := [name for name in names if name not in RANGES]:
+        raise UserError(f"RANGES={text}: no such ranges: {unknown[0]!r}; allowed: {', '.join(RANGES)}")
+    return tuple(name for name in RANGES if name in names)
+
+
+def switch(text: str) -> bool:
+    """0 or 1, or a UserError."""
+    if text not in ("0", "1"):
+        raise UserError(f"QAT={text}: allowed are 0 and 1")
+    return text == "1"
 
 
 def schedule_of(arguments: Namespace) -> Schedule:
@@ -179,7 +216,7 @@ def report_finished(folder: Path) -> None:
 
 def grow(config: GrowConfig, task: Task, folder: Path) -> tuple[Growth, float]:
     """Advance until done, a checkpoint after every epoch and split; returns the growth and its seconds in all."""
-    saved = load_checkpoint(folder, task.source.device)
+    saved = load_checkpoint(folder, task.source.device) or grown_alike(folder.parent, config, task.source.device)
     growth = resumed(saved, config, task, folder) if saved else seed_growth(config, task)
     wall_s = saved["wall_s"] if saved else 0.0
     print(f"{'resuming' if saved else 'growing'} {folder}: {config.method}, budget {task.limits}, "
@@ -193,6 +230,25 @@ def grow(config: GrowConfig, task: Task, folder: Path) -> tuple[Growth, float]:
         write_log(folder, growth.log)
         print(f"{line} [{seconds:.1f} s]", flush=True)
     return growth, wall_s
+
+
+def grown_alike(runs: Path, config: GrowConfig, device: torch.device) -> dict | None:
+    """The last checkpoint of a finished run in `runs` that differs in quantization alone and was not fine-tuned, made
+    this run's own; None where there is none."""
+    for path in sorted(runs.glob("*/config.json")):
+        saved = whole_checkpoint(path.parent, device) if config.grows_like(path.read_text()) else None
+        if saved and saved["growth"]["phase"] == "done" and saved["growth"].get("tuned", "unknown") is None:
+            print(f"{path.parent} grew the same net: going on from its end", flush=True)
+            return saved | {"config": config.digest()}
+    return None
+
+
+def whole_checkpoint(folder: Path, device: torch.device) -> dict | None:
+    """The checkpoint of another run, None where it is missing or damaged."""
+    try:
+        return load_checkpoint(folder, device)
+    except UserError:
+        return None
 
 
 def resumed(saved: dict, config: GrowConfig, task: Task, folder: Path) -> Growth:
@@ -212,32 +268,44 @@ def deploy(growth: Growth, config: GrowConfig, task: Task, dataset: Dataset, fol
     facts: of the command, for the summary: data (the folder learnt from), wall_s (seconds so far).
     """
     started = time.monotonic()
-    net = final_net(growth)
-    percentile = convert_best(net, config, task, dataset, folder)
+    rows = choose_int8(candidates(growth, config, task), dataset, folder)
+    growth.log += rows
     write_log(folder, growth.log)
     plot_growth(folder, growth.log)
     write_table(folder, growth.log)
-    summary = summary_of(net, growth, config, task.board, dataset, folder, percentile)
+    summary = summary_of(growth, config, task, dataset, folder, rows)
     facts["wall_s"] = round(facts["wall_s"] + time.monotonic() - started, 1)
     finish(summary | facts, folder, "Grown")
 
 
-def convert_best(net: DsCnn, config: GrowConfig, task: Task, dataset: Dataset, folder: Path) -> float:
-    """Try every percentile for the ranges, keep the .tflite that does best on dev; returns its percentile."""
-    order = torch.randperm(len(dataset.train.codes), generator=generator_for(config.seed, "ranges"))
-    codes = torch.from_numpy(dataset.train.codes[order[:RANGE_CLIPS].numpy(), ::2].copy()).to(task.source.device)
+def candidates(growth: Growth, config: GrowConfig, task: Task) -> dict[str, FloatNet]:
+    """The net by every method of ranges that was asked for, and the fine-tuned one where there is one."""
+    methods = {name: method for group in config.quantization.ranges for name, method in RANGES[group].items()}
+    nets = quantized_nets(growth, config, task, methods)
+    return nets if growth.tuned is None else nets | {QAT: growth.tuned.float_net()}
+
+
+def choose_int8(nets: dict[str, FloatNet], dataset: Dataset, folder: Path) -> tuple[dict, ...]:
+    """Convert every candidate; keep net and .tflite of the fine-tuned one, else of the one that does best on dev (the
+    first of equal ones). Returns a row each for the log."""
     tried = {}
-    for percentile in PERCENTILES:
-        candidate = folder / f"candidate-{percentile}.tflite"
-        convert(with_ranges(net, codes, config.labels, config.dataset, percentile), candidate)
-        tried[percentile] = int8_accuracy(candidate, dataset.dev)
-        print(f"ranges by percentile {percentile}: int8 {100 * tried[percentile]:.2f} % on dev", flush=True)
-    best = max(tried, key=tried.get)
-    save_net(with_ranges(net, codes, config.labels, config.dataset, best), folder / "net.npz")
-    for percentile in PERCENTILES:
-        candidate = folder / f"candidate-{percentile}.tflite"
-        candidate.replace(folder / "model.tflite") if percentile == best else candidate.unlink()
-    return best
+    for name, net in nets.items():
+        started = time.monotonic()
+        path = candidate(folder, name)
+        convert(net, path)
+        tried[name] = int8_accuracy(path, dataset.dev)
+        print(f"ranges {name}: int8 {100 * tried[name]:.2f} % on dev [{time.monotonic() - started:.1f} s]", flush=True)
+    kept = QAT if QAT in tried else max(tried, key=tried.get)
+    save_net(nets[kept], folder / "net.npz")
+    candidate(folder, kept).replace(folder / "model.tflite")
+    for name in nets:
+        candidate(folder, name).unlink(missing_ok=True)
+    return tuple({"ranges": name, "accuracy_int8_dev": share, "kept": name == kept} for name, share in tried.items())
+
+
+def candidate(folder: Path, name: str) -> Path:
+    """Where the .tflite of a candidate waits."""
+    return folder / f"candidate-{name.replace(' ', '-')}.tflite"
 
 
 def convert(net: FloatNet, path: Path) -> None:
@@ -257,19 +325,30 @@ def int8_accuracy(path: Path, clips: Clips) -> float:
     return float((int8_predictions(path.read_bytes(), codes) == clips.labels).mean())
 
 
-def summary_of(net: DsCnn, growth: Growth, config: GrowConfig, board: Board, dataset: Dataset, folder: Path,
-               percentile: float) -> dict:
-    """What summary.json says of a finished run; keys as everywhere (DESIGN, "What they type")."""
-    price = cost(net.shape, board)
+def accuracies(growth: Growth, config: GrowConfig, dataset: Dataset, folder: Path, rows: tuple[dict, ...]) -> dict:
+    """On validation and dev: of the float net as it was before any fine-tuning, and of the int8 net that was kept."""
+    net = final_net(growth)
+    kept = next(row for row in rows if row["kept"])
     return {
         "accuracy_float": accuracy(net, *plain_codes(dataset.validation, config.device)),
         "accuracy_int8": int8_accuracy(folder / "model.tflite", dataset.validation),
-        "accuracy_int8_dev": int8_accuracy(folder / "model.tflite", dataset.dev),
+        "accuracy_float_dev": accuracy(net, *plain_codes(dataset.dev, config.device)),
+        "accuracy_int8_dev": kept["accuracy_int8_dev"], "ranges": kept["ranges"],
+        "accuracy_int8_dev_without_qat": max(row["accuracy_int8_dev"] for row in rows if row["ranges"] != QAT),
+        "ranges_tried": {row["ranges"]: row["accuracy_int8_dev"] for row in rows}}
+
+
+def summary_of(growth: Growth, config: GrowConfig, task: Task, dataset: Dataset, folder: Path,
+               rows: tuple[dict, ...]) -> dict:
+    """What summary.json says of a finished run; keys as everywhere (DESIGN, "What they type")."""
+    board, shape = task.board, growth.net.shape
+    price = cost(shape, board)
+    return accuracies(growth, config, dataset, folder, rows) | {
         "clips": len(dataset.validation.labels), "operations": price.operations, "macs": price.macs,
         "memory_bytes": price.memory_bytes, "flash_bytes": price.flash_bytes, "ram_bytes": price.ram_bytes,
         "cycles": round(price.cycles), "latency_ms": round(price.latency_ms, 3), "energy_uj": round(price.energy_uj, 1),
-        "widths": list(net.shape.widths), "rounds": growth.rounds, "epochs": growth.epochs,
-        "stopped_by": growth.stopped_by, "range_percentile": percentile, "method": config.method,
+        "widths": list(shape.widths), "rounds": growth.rounds, "epochs": growth.epochs,
+        "stopped_by": growth.stopped_by, "method": config.method,
         "budget": config.budget, "board": board.name, "core": board.core, "costs_hash": costs_hash,
         "dataset": dataset.name, "dataset_sha256": config.dataset_sha256, "list_sha256": dataset.list_sha256,
         "skipped_clips": list(dataset.skipped), "labels": list(config.labels), "seed": config.seed,

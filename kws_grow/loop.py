@@ -1,4 +1,5 @@
-"""The grow loop: train a seed; index, select, split, train on, until no split fits; then a final schedule."""
+"""The grow loop: train a seed; index, select, split, train on, until no split fits; then a final schedule, and
+where asked for an epilogue of quantization-aware fine-tuning."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,11 +12,15 @@ from torch import Tensor
 
 from datasets.console import UserError
 from export.cost import Limits, cost
+from export.net import FloatNet
 from export.shape import NetShape
 from kws_grow.augment import CodeSource, generator_for, mfcc
 from kws_grow.config import GrowConfig
+from kws_grow.deploy import folded_layers, with_ranges
 from kws_grow.methods import METHODS
 from kws_grow.network import DsCnn
+from kws_grow.qat import QuantizedNet, make_tuner
+from kws_grow.ranges import Method, mean_square
 from kws_grow.selection import WIDTH_STEP, Selection, select
 from kws_grow.splitting import Batch, Curvature, at_rest, only, paired_loss, split
 from kws_grow.training import AveragedWeights, accuracy, make_optimizer, one_cycle, train_epoch
@@ -25,10 +30,14 @@ JUDGE_BATCHES = 8  # of index_batch clips each: 4,096 training clips, not used t
 
 @dataclass(frozen=True)
 class Task:
-    """What stays the same over a run: the data on the device, the limits, the board."""
+    """What stays the same over a run: the data on the device, the limits, the board.
+
+    range_codes: uint8 [n, 49, 40], training clips that activation ranges are read off.
+    """
 
     source: CodeSource
     dev: tuple[Tensor, Tensor]
+    range_codes: Tensor
     limits: Limits
     board: object
 
@@ -37,13 +46,15 @@ class Task:
 class Growth:
     """A run between two epochs; everything in it is in the checkpoint.
 
-    phase: "grow" (seed and rounds) or "final" or "done". rounds: splits so far. epoch: of the round or of the final.
+    phase: "grow" (seed and rounds), "final", "qat" or "done". rounds: splits so far. epoch: of the round or phase.
     epochs: trained in all. log: one dict an epoch and one a round, in order.
+    tuned: the averaged net while it is fine-tuned and afterwards; then the optimizer is its own.
     """
 
     net: DsCnn
-    optimizer: torch.optim.SGD
+    optimizer: torch.optim.Optimizer
     average: AveragedWeights | None
+    tuned: QuantizedNet | None = None
     phase: str = "grow"
     rounds: int = 0
     epoch: int = 0
@@ -77,7 +88,7 @@ def advance(growth: Growth, config: GrowConfig, task: Task) -> str:
     if growth.phase == "grow":
         due = config.schedule.round_epochs if growth.rounds else config.schedule.seed_epochs
         return _grow_epoch(growth, config, task) if growth.epoch < due else _grow_round(growth, config, task)
-    return _final_epoch(growth, config, task)
+    return (_final_epoch if growth.phase == "final" else _qat_epoch)(growth, config, task)
 
 
 def _grow_epoch(growth: Growth, config: GrowConfig, task: Task) -> str:
@@ -97,25 +108,59 @@ def _final_epoch(growth: Growth, config: GrowConfig, task: Task) -> str:
         return one_cycle((growth.epoch + share) / s.final_epochs, s.peak_lr)
     line = _train(growth, config, task, scheduled, "final")
     if growth.epoch == s.final_epochs:
+        _end_final(growth, config)
+    return line
+
+
+def _end_final(growth: Growth, config: GrowConfig) -> None:
+    growth.phase, growth.epoch = ("qat" if config.quantization.qat else "done"), 0
+
+
+def _qat_epoch(growth: Growth, config: GrowConfig, task: Task) -> str:
+    q = config.quantization
+    if growth.tuned is None:
+        growth.tuned = _untuned(growth, config, task)
+        growth.optimizer = make_tuner(growth.tuned)
+
+    def scheduled(share: float) -> float:
+        return one_cycle((growth.epoch + share) / q.qat_epochs, q.qat_lr)
+    line = _train(growth, config, task, scheduled, "qat")
+    if growth.epoch == q.qat_epochs:
         growth.phase = "done"
     return line
+
+
+def _untuned(growth: Growth, config: GrowConfig, task: Task) -> QuantizedNet:
+    """Where fine-tuning starts: the averaged net with mean-square ranges."""
+    net = quantized_nets(growth, config, task, {"start": mean_square})["start"]
+    return QuantizedNet(net).to(task.source.device)
+
+
+def quantized_nets(growth: Growth, config: GrowConfig, task: Task, methods: dict[str, Method]) -> dict[str, FloatNet]:
+    """The float net that would be deployed now, with ranges by each of the methods."""
+    x = mfcc(task.range_codes, config.n_coefficients)
+    return with_ranges(folded_layers(final_net(growth)), x, config.labels, config.dataset, methods)
 
 
 def _train(growth: Growth, config: GrowConfig, task: Task, lr_at, name: str) -> str:
     s = config.schedule
     generator = generator_for(config.seed, "epoch", growth.epochs, device=task.source.device)
-    loss = train_epoch(growth.net, growth.optimizer, task.source, s.batch, generator, lr_at, s.label_smoothing,
-                       growth.average)
+    if growth.tuned is None:
+        loss = train_epoch(growth.net, growth.optimizer, task.source, s.batch, generator, lr_at, s.label_smoothing,
+                           growth.average)
+    else:
+        loss = train_epoch(growth.tuned, growth.optimizer, task.source, s.batch, generator, lr_at, 0.0,
+                           teacher=final_net(growth).eval())
     growth.epoch += 1
     growth.epochs += 1
-    share = accuracy(final_net(growth), *task.dev)
+    share = accuracy(final_net(growth) if growth.tuned is None else growth.tuned, *task.dev)
     growth.log += ({"epoch": growth.epochs, "phase": name, "loss": loss, "dev_accuracy": share,
                     "widths": growth.net.shape.widths},)
     return f"{name}, epoch {growth.epoch}: loss {loss:.3f}, dev {100 * share:.1f} %, widths {growth.net.shape.widths}"
 
 
 def final_net(growth: Growth) -> DsCnn:
-    """The net as it would be deployed now: averaged weights once there are any."""
+    """The float net as it would be deployed now: averaged weights once there are any."""
     if growth.average is None:
         return growth.net
     net = DsCnn(growth.net.shape).to(growth.net.classifier.weight.device)
@@ -232,20 +277,32 @@ def state_of(growth: Growth) -> dict:
     """Everything of a growth that a checkpoint holds; plain containers and tensors."""
     plain = {name: getattr(growth, name) for name in ("phase", "rounds", "epoch", "epochs", "stopped_by")}
     average = growth.average and {"state": growth.average.state, "updates": growth.average.updates}
+    tuned = None if growth.tuned is None else growth.tuned.state_dict()
     return {**plain, "widths": growth.net.shape.widths, "net": growth.net.state_dict(), "average": average,
-            "optimizer": growth.optimizer.state_dict(), "log": list(growth.log)}
+            "tuned": tuned, "optimizer": growth.optimizer.state_dict(), "log": list(growth.log)}
 
 
 def growth_of(state: dict, config: GrowConfig, task: Task) -> Growth:
-    """The inverse of state_of."""
+    """The inverse of state_of; a growth that is done without the fine-tuning that `config` asks for goes on with it."""
+    growth = _grown_of(state, config, task)
+    if state["tuned"]:
+        growth.tuned = _untuned(growth, config, task)
+        growth.tuned.load_state_dict(state["tuned"])
+        growth.optimizer = make_tuner(growth.tuned)
+    growth.optimizer.load_state_dict(state["optimizer"])
+    if growth.phase == "done" and growth.tuned is None:
+        _end_final(growth, config)
+    return growth
+
+
+def _grown_of(state: dict, config: GrowConfig, task: Task) -> Growth:
+    """All of it but what is tuned, and a fresh optimizer."""
     s = config.schedule
     net = DsCnn(NetShape(tuple(state["widths"]), config.n_coefficients, len(config.labels))).to(task.source.device)
     net.load_state_dict(state["net"])
-    optimizer = make_optimizer(net, s.momentum, s.weight_decay)
-    optimizer.load_state_dict(state["optimizer"])
     average = None
     if state["average"]:
         average = AveragedWeights(net, s.average_decay)
         average.state, average.updates = state["average"]["state"], state["average"]["updates"]
     plain = {name: state[name] for name in ("phase", "rounds", "epoch", "epochs", "stopped_by")}
-    return Growth(net, optimizer, average, **plain, log=tuple(state["log"]))
+    return Growth(net, make_optimizer(net, s.momentum, s.weight_decay), average, **plain, log=tuple(state["log"]))

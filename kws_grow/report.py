@@ -8,17 +8,24 @@ from kws_grow.loop import predicted
 
 
 def write_log(folder: Path, log: tuple[dict, ...]) -> None:
-    """growth.jsonl: one line an epoch and one a round, in order."""
+    """growth.jsonl: one line an epoch, one a round and one a candidate for int8, in order."""
     with atomic_write(folder / "growth.jsonl") as temporary:
         temporary.write_text("".join(json.dumps(row) + "\n" for row in log))
 
 
 def write_table(folder: Path, log: tuple[dict, ...]) -> None:
-    """growth.md: per round and layer, channels before and after, predicted gain, price, realised change of loss."""
+    """growth.md: per round and layer, channels before and after, predicted gain, price, realised change of loss; then
+    the candidates for int8."""
     head = ("| round | layer | channels before | after | predicted change of loss | realised | uJ | operations |\n"
             "|---|---|---|---|---|---|---|---|\n")
+    ranges = "\n| ranges | int8 accuracy on dev | kept |\n|---|---|---|\n"
     with atomic_write(folder / "growth.md") as temporary:
-        temporary.write_text(head + "".join(_round_rows(row) for row in log if "round" in row))
+        temporary.write_text(head + "".join(_round_rows(row) for row in log if "round" in row)
+                             + ranges + "".join(_ranges_row(row) for row in log if "ranges" in row))
+
+
+def _ranges_row(row: dict) -> str:
+    return f"| {row['ranges']} | {100 * row['accuracy_int8_dev']:.2f} % | {'yes' if row['kept'] else ''} |\n"
 
 
 def _round_rows(row: dict) -> str:

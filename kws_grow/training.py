@@ -45,22 +45,34 @@ class AveragedWeights:
 
 def train_epoch(net: nn.Module, optimizer: torch.optim.Optimizer, source: CodeSource, batch: int,
                 generator: torch.Generator, lr_at: Callable[[float], float], label_smoothing: float,
-                average: AveragedWeights | None = None) -> float:
-    """Train one epoch; lr_at takes the share of the epoch done. Returns the mean loss."""
+                average: AveragedWeights | None = None, teacher: Callable[[Tensor], Tensor] | None = None) -> float:
+    """Train one epoch; lr_at takes the share of the epoch done. Returns the mean loss.
+
+    A group of the optimizer may have a "factor" that its learning rate is multiplied by. With a teacher, in eval mode,
+    its probabilities are learnt instead of the labels.
+    """
     net.train()
     steps, total = max(len(source) // batch, 1), torch.zeros((), device=source.device)
     batches = progress(source.batches(batch, generator), "training", steps, "batch", leave=False)
     for step, (codes, labels) in enumerate(batches):
         for group in optimizer.param_groups:
-            group["lr"] = lr_at(step / steps)
+            group["lr"] = lr_at(step / steps) * group.get("factor", 1.0)
         optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(net(mfcc(codes, net.n_coefficients)), labels, label_smoothing=label_smoothing)
+        x = mfcc(codes, net.n_coefficients)
+        loss = F.cross_entropy(net(x), labels if teacher is None else probabilities(teacher, x),
+                               label_smoothing=label_smoothing)
         loss.backward()
         optimizer.step()
         if average is not None:
             average.update(net)
         total += loss.detach()
     return float(total / steps)
+
+
+@torch.no_grad()
+def probabilities(net: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """MFCC [b, 49, n] -> probabilities [b, labels]."""
+    return net(x).softmax(1)
 
 
 @torch.no_grad()

@@ -4,11 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from datasets.dataset import SILENCE, UNKNOWN, Clips, Dataset
 from export.boards import load_board
+from export.net import FloatNet
 from export.shape import NetShape
+from kws_grow.augment import mfcc, plain_codes
+from kws_grow.deploy import folded_layers, with_ranges
 from kws_grow.network import DsCnn
+from kws_grow.ranges import minmax
 
 
 def small_net(widths=(4, 6, 5), seed: int = 0, n_coefficients: int = 10, n_labels: int = 4) -> DsCnn:
@@ -47,6 +52,29 @@ def made_up_dataset() -> Dataset:
     rest = (0, 1, 2, 3)
     return Dataset("made-up", (SILENCE, UNKNOWN, "one", "two"), made_up_clips(60), made_up_clips(20, 1, rest),
                    made_up_clips(20, 2, rest), made_up_clips(0), noise, None, "0" * 64, (), Path("made-up"))
+
+
+def learn(net: torch.nn.Module, parameters: list, steps: int, lr: float) -> tuple[float, float]:
+    """Fit these parameters to made-up clips; loss before and after."""
+    codes, labels = plain_codes(made_up_dataset().train, "cpu")
+    x, optimizer = mfcc(codes, net.n_coefficients), torch.optim.Adam(parameters, lr=lr)
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net(x), labels)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses[0], losses[-1]
+
+
+def fitted_net() -> FloatNet:
+    """A net that tells made-up clips apart."""
+    net = small_net((8, 8, 8)).float()
+    assert learn(net, list(net.parameters()), 60, 2e-2)[1] < 0.1
+    dataset = made_up_dataset()
+    x = mfcc(plain_codes(dataset.train, "cpu")[0], net.n_coefficients)
+    return with_ranges(folded_layers(net), x, dataset.labels, dataset.name, {"minmax": minmax})["minmax"]
 
 
 def board():

@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from datasets.console import run_command
+from export.net import load_net
 from export.runs import resolve
 from export.simulate import read_codes
 from kws_grow import grow
@@ -19,7 +20,7 @@ from kws_grow.checkpoint import NAME
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ["--budget", "ops<=900k", "--seed-epochs", "1", "--round-epochs", "1", "--final-epochs", "3", "--threads", "1",
-         "--device", "cpu", "--min-epoch-clips", "2048"]
+         "--device", "cpu", "--min-epoch-clips", "2048", "--qat-epochs", "1"]
 SAME_BYTES = ("net.npz", "model.tflite", "growth.jsonl", "growth.md", "config.json")
 
 
@@ -73,7 +74,7 @@ def interrupted(words: Path, runs: Path, environment, how: signal.Signals, once:
 def test_killed_and_resumed_gives_the_same_bytes(words, tmp_path, environment):
     killed, straight = tmp_path / "killed", tmp_path / "straight"
     interrupted(words, killed, environment, signal.SIGKILL)
-    interrupted(words, killed, environment, signal.SIGKILL, "candidate-100.0.npz")  # trained, being converted
+    interrupted(words, killed, environment, signal.SIGKILL, "candidate-minmax.npz")  # trained, being converted
     outputs = [subprocess.run(command(words, runs), cwd=tmp_path, env=environment, text=True, check=True,
                               capture_output=True).stdout for runs in (killed, straight)]
     assert "resuming" in outputs[0]
@@ -88,6 +89,30 @@ def test_killed_and_resumed_gives_the_same_bytes(words, tmp_path, environment):
     assert run.labels == ("_silence_", "_unknown_", "tone400", "tone900")
     assert run.data == words
     assert read_codes(run, run.data, None).list_sha256 == summary["list_sha256"]
+    assert list(summary["ranges_tried"]) == ["minmax", "percentile 99.99", "percentile 99.9", "mean-square"]
+    assert summary["accuracy_int8_dev"] == max(summary["ranges_tried"].values())
+    assert not list((straight / "r").glob("candidate*"))
+    assert_others_go_on_from_its_end(words, straight, environment)
+
+
+def assert_others_go_on_from_its_end(words, runs, environment):
+    """Runs that differ in quantization alone grow nothing; that fine-tuning then gives the bytes of a single run is
+    tested with the loop."""
+    for run, option, value in (("q", "--qat", "1"), ("m", "--ranges", "minmax")):
+        line = command(words, runs, "--run", run, option, value)
+        output = subprocess.run(line, cwd=runs.parent, env=environment, text=True, check=True,
+                                capture_output=True).stdout
+        assert f"{runs / 'r'} grew the same net" in output
+        assert "round 0, epoch 1" not in output
+    plain, q, m = (json.loads((runs / name / "summary.json").read_text()) for name in "rqm")
+    assert (q["ranges"], q["accuracy_int8_dev"]) == ("qat", q["ranges_tried"]["qat"])
+    assert q["accuracy_int8_dev_without_qat"] == plain["accuracy_int8_dev"]
+    assert q["accuracy_float"] == plain["accuracy_float"] == m["accuracy_float"]
+    assert (m["ranges"], list(m["ranges_tried"])) == ("minmax", ["minmax"])
+    table = (runs / "q" / "growth.md").read_text()
+    assert "| mean-square |" in table
+    assert f"| qat | {100 * q['accuracy_int8_dev']:.2f} % | yes |" in table
+    assert load_net(runs / "q" / "net.npz").input_range != load_net(runs / "m" / "net.npz").input_range
 
 
 def test_ctrl_c_is_one_line_and_loses_nothing(words, tmp_path, environment):
@@ -114,6 +139,8 @@ def test_ctrl_c_is_one_line_and_loses_nothing(words, tmp_path, environment):
     (["--seed-widths", "16,,4"], "SEED_WIDTHS=16,,4"),
     (["--run", "../elsewhere"], "../elsewhere"),
     (["--threads", "0"], "whole numbers from 1"),
+    (["--qat", "yes"], "QAT=yes: allowed are 0 and 1"),
+    (["--ranges", "minmax,median"], "no such ranges: 'median'; allowed: minmax, percentile, mean-square"),
     (["--banana"], "--banana"),
 ])
 def test_mistakes_are_one_line(words, tmp_path, monkeypatch, capfd, arguments, says):

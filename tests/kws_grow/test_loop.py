@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from helpers import board, made_up_dataset
@@ -10,11 +11,13 @@ from datasets.console import UserError
 from export.cost import Limits, cost
 from kws_grow.augment import Augmentation, CodeSource, plain_codes
 from kws_grow.checkpoint import NAME, PREVIOUS, load_checkpoint, save_checkpoint
-from kws_grow.config import GrowConfig, Schedule
-from kws_grow.loop import Task, advance, final_net, growth_of, seed_growth, state_of
+from kws_grow.config import GrowConfig, Quantization, Schedule
+from kws_grow.loop import Task, advance, final_net, growth_of, quantized_nets, seed_growth, state_of
 from kws_grow.methods import METHODS, IndexSettings
+from kws_grow.ranges import mean_square
 
 SCHEDULE = Schedule(seed_epochs=1, round_epochs=1, final_epochs=2, batch=32, index_batch=32, min_epoch_clips=256)
+TUNED = Quantization(qat=True, qat_epochs=2)
 LABELS = ("_silence_", "_unknown_", "one", "two")
 CONFIG = GrowConfig("made-up", "", LABELS, "nano33ble", (), "", "small", "energy-aware", 0, "cpu", 1,
                     seed_widths=(8, 8, 8), schedule=SCHEDULE, index=IndexSettings(steps=4, fresh=2))
@@ -23,7 +26,8 @@ CONFIG = GrowConfig("made-up", "", LABELS, "nano33ble", (), "", "small", "energy
 def task_of(config: GrowConfig, operations: float = 6e5) -> Task:
     dataset = made_up_dataset()
     source = CodeSource(dataset, "cpu", config.augmentation, config.schedule.min_epoch_clips)
-    return Task(source, plain_codes(dataset.dev, "cpu"), Limits(operations=operations), board())
+    dev = plain_codes(dataset.dev, "cpu")
+    return Task(source, dev, plain_codes(dataset.train, "cpu")[0], Limits(operations=operations), board())
 
 
 def run(config: GrowConfig, task: Task, stop_after: int = 10**6):
@@ -58,17 +62,54 @@ def test_methods_choose_differently():
     assert first[0]["layers"] != first[1]["layers"]
 
 
-def test_stopped_anywhere_and_resumed_gives_the_same_bytes(tmp_path):
-    straight = run(CONFIG, task_of(CONFIG))
-    growth = seed_growth(CONFIG, task_of(CONFIG))
+def assert_same(growth, other):
+    """The same log and the same bytes, fine-tuned ones too."""
+    assert growth.log == other.log
+    assert growth.epochs == other.epochs
+    for name, value in (final_net(growth).state_dict() | growth.tuned.state_dict()).items():
+        assert torch.equal(value, (final_net(other).state_dict() | other.tuned.state_dict())[name]), name
+
+
+@pytest.fixture(scope="module")
+def straight():
+    """A run with fine-tuning that was never stopped."""
+    torch.set_num_threads(1)
+    config = replace(CONFIG, quantization=TUNED)
+    return config, run(config, task_of(config))
+
+
+def test_stopped_anywhere_and_resumed_gives_the_same_bytes(tmp_path, straight):
+    config, whole = straight
+    growth = seed_growth(config, task_of(config))
     while growth.phase != "done":  # a new process, so to speak, after every step
-        task = task_of(CONFIG)
-        advance(growth, CONFIG, task)
+        task = task_of(config)
+        advance(growth, config, task)
         save_checkpoint(tmp_path, state_of(growth))
-        growth = growth_of(load_checkpoint(tmp_path, torch.device("cpu")), CONFIG, task)
-    assert growth.log == straight.log
-    for name, value in final_net(straight).state_dict().items():
-        assert torch.equal(value, final_net(growth).state_dict()[name]), name
+        growth = growth_of(load_checkpoint(tmp_path, torch.device("cpu")), config, task)
+    assert_same(growth, whole)
+
+
+def test_a_finished_run_is_fine_tuned_as_if_it_had_been_one_run(straight):
+    config, whole = straight
+    plain = run(CONFIG, task_of(CONFIG))
+    assert plain.tuned is None
+    growth = growth_of(state_of(plain), config, task_of(config))
+    assert growth.phase == "qat"
+    while growth.phase != "done":
+        advance(growth, config, task_of(config))
+    assert_same(growth, whole)
+    assert growth_of(state_of(plain), CONFIG, task_of(CONFIG)).phase == "done"
+
+
+def test_fine_tuning_is_a_phase_that_changes_the_net(straight):
+    config, whole = straight
+    assert [row["phase"] for row in whole.log if "epoch" in row][-4:] == ["final", "final", "qat", "qat"]
+    start = quantized_nets(whole, config, task_of(config), {"": mean_square})[""]
+    learnt = whole.tuned.float_net()
+    assert learnt.input_range != start.input_range
+    for a, b in zip(learnt.layers[:-1], start.layers[:-1], strict=True):
+        assert a.output_range != b.output_range
+        assert a.weight is None or not np.allclose(a.weight, b.weight, rtol=1e-5)
 
 
 def test_indexed_splits_lower_the_loss_more_than_random_ones():

@@ -1,11 +1,15 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from helpers import small_batch, small_net
 
 from export.shape import NetShape
+from kws_grow.augment import mfcc
 from kws_grow.deploy import activations, folded_layers, with_ranges
 from kws_grow.network import DsCnn
+from kws_grow.ranges import minmax, percentile
 
 
 @pytest.mark.parametrize("n_coefficients", [10, 20])
@@ -28,8 +32,8 @@ def test_folding_keeps_the_function():
 def test_ranges_hold_the_asked_share():
     net = small_net().eval().float()
     codes = torch.randint(256, (50, 49, 40), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    wide = with_ranges(net, codes, ("a",) * 4, "made-up", 100.0)
-    tight = with_ranges(net, codes, ("a",) * 4, "made-up", 99.0)
+    methods = {"wide": minmax, "tight": partial(percentile, share=99.0)}
+    wide, tight = with_ranges(folded_layers(net), mfcc(codes, 10), ("a",) * 4, "made-up", methods).values()
     assert wide.input_shape == (49, 10)
     ends = [(a.output_range, b.output_range) for a, b in zip(wide.layers[:-3], tight.layers[:-3], strict=True)]
     assert all(a[0] == b[0] == 0.0 and 0 < b[1] <= a[1] for a, b in ends)

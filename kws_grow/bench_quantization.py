@@ -1,0 +1,97 @@
+"""`make bench-quantization`: float against int8 by every method of ranges, and fine-tuned, of a finished run's net."""
+
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from datasets.console import Parser, commit, finish, run_command
+from datasets.dataset import Clips, Dataset
+from datasets.load import load
+from datasets.parallel import cores
+from export.net import FloatNet, load_net
+from export.simulate import float_predictions, int8_predictions
+from kws_grow.augment import Augmentation, CodeSource, generator_for, mfcc
+from kws_grow.config import Quantization, Schedule
+from kws_grow.deploy import activations, with_ranges
+from kws_grow.grow import QAT, convert, from_one, range_codes
+from kws_grow.qat import QuantizedNet, make_tuner
+from kws_grow.ranges import RANGES
+from kws_grow.training import one_cycle, train_epoch
+
+START = "mean-square"
+
+
+def main() -> None:
+    """Every candidate on dev and validation, beside the float net."""
+    arguments = parse_arguments()
+    torch.set_num_threads(arguments.threads)
+    net = load_net(arguments.net)
+    dataset = load(arguments.data, tuple(label for label in net.labels if not label.startswith("_")))
+    nets = candidates(net, dataset)
+    nets[QAT] = fine_tuned(nets[START], dataset, replace(Quantization(), qat_epochs=arguments.qat_epochs))
+    rows = {name: row(candidate, arguments.net, dataset, arguments.out) for name, candidate in nets.items()}
+    splits = {"dev": dataset.dev, "validation": dataset.validation}
+    summary = {f"accuracy_float_{name}": float((float_of(arguments.net, clips) == clips.labels).mean())
+               for name, clips in splits.items()}
+    facts = {"net": str(arguments.net), "clips_dev": len(dataset.dev.labels), "clips": len(dataset.validation.labels),
+             "dataset": dataset.name, "list_sha256": dataset.list_sha256, "qat_epochs": arguments.qat_epochs}
+    finish(summary | facts | {"int8": rows, "commit": commit()}, arguments.out, "Float against int8")
+
+
+def parse_arguments() -> Namespace:
+    parser = Parser(prog="python -m kws_grow.bench_quantization", description=__doc__)
+    parser.add_argument("--net", type=Path, default=Path("docs/results/small-energy-aware/net.npz"))
+    parser.add_argument("--data", type=Path, help="folder of clips that the net learnt from")
+    parser.add_argument("--qat-epochs", type=from_one, default=Quantization.qat_epochs)
+    parser.add_argument("--threads", type=from_one, default=cores())
+    parser.add_argument("--out", type=Path, default=Path("build/bench-quantization"))
+    return parser.parse_args()
+
+
+def candidates(net: FloatNet, dataset: Dataset) -> dict[str, FloatNet]:
+    """The net by every method of ranges."""
+    methods = {name: method for group in RANGES.values() for name, method in group.items()}
+    x = mfcc(range_codes(dataset, 0), net.input_shape[1])
+    return with_ranges(list(net.layers), x, net.labels, net.dataset, methods)
+
+
+def fine_tuned(net: FloatNet, dataset: Dataset, q: Quantization) -> FloatNet:
+    """As `make grow-kws QAT=1` does it, but for the numbers that augmentation draws."""
+    tuned, s = QuantizedNet(net), Schedule()
+    source, optimizer = CodeSource(dataset, "cpu", Augmentation(), s.min_epoch_clips), make_tuner(tuned)
+    for epoch in range(q.qat_epochs):
+        loss = train_epoch(tuned, optimizer, source, s.batch, generator_for(0, "epoch", epoch),
+                           lambda share, epoch=epoch: one_cycle((epoch + share) / q.qat_epochs, q.qat_lr), 0.0,
+                           teacher=lambda x: activations(list(net.layers), x)[-1])
+        print(f"qat, epoch {epoch + 1}: loss {loss:.4f}", flush=True)
+    return tuned.float_net()
+
+
+def row(net: FloatNet, float_net: Path, dataset: Dataset, folder: Path) -> dict:
+    """Accuracy of the .tflite, bit for bit, and the share of validation clips where it says what the float net says."""
+    path = folder / "candidate.tflite"
+    convert(net, path)
+    found = {name: int8_predictions(path.read_bytes(), codes_of(clips))
+             for name, clips in (("dev", dataset.dev), ("validation", dataset.validation))}
+    path.unlink()
+    done = {"accuracy_int8_dev": float((found["dev"] == dataset.dev.labels).mean()),
+            "accuracy_int8": float((found["validation"] == dataset.validation.labels).mean()),
+            "same_as_float": float((found["validation"] == float_of(float_net, dataset.validation)).mean())}
+    print(done, flush=True)
+    return done
+
+
+def float_of(net: Path, clips: Clips) -> np.ndarray:
+    return float_predictions(net, codes_of(clips))
+
+
+def codes_of(clips: Clips) -> np.ndarray:
+    """uint8 [n, 49, 40]"""
+    return np.ascontiguousarray(clips.codes[:, ::2])
+
+
+if __name__ == "__main__":
+    run_command(main)
