@@ -17,7 +17,7 @@ from export.networks import Network, prefixes
 from export.onnx_writer import to_onnx
 from export.plan import Plan, Storage
 from export.runs import Run, input_quantizer, net_parser, resolve
-from export.self_test import chirp_crc, network_test
+from export.self_test import FEATURES_FAILED, chirp_crc, network_test
 from export.tflite_reader import read_tflite
 from export.toolchain import ARM_TOOLS, have, install_line
 
@@ -69,7 +69,9 @@ def main() -> None:
 
 
 def read_nets(runs: tuple[Run, ...]) -> tuple[Net, ...]:
-    """Nets that can be linked together."""
+    """Nets that can be linked together. UserError for more than the self-test has bits for."""
+    if len(runs) > FEATURES_FAILED:
+        raise UserError(f"MODEL: {len(runs)} nets; allowed are at most {FEATURES_FAILED} in one image")
     return tuple(Net.of(run, prefix) for run, prefix in zip(runs, prefixes(len(runs)), strict=True))
 
 

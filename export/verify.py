@@ -46,6 +46,10 @@ class Case:
     nets: tuple[Net, ...]
     stimuli: Stimuli
 
+    @property
+    def name(self) -> str:
+        return "+".join(net.run.name for net in self.nets)
+
     def each(self, ask) -> tuple[np.ndarray, ...]:
         """ask(net, inputs) of every net."""
         return tuple(ask(net, inputs) for net, inputs in zip(self.nets, self.stimuli.inputs, strict=True))
@@ -61,28 +65,31 @@ class Answer:
     instructions: tuple[int | None, ...]
 
 
+@dataclass(frozen=True)
+class Company:
+    """Who can be asked here; left_out: who not, and why."""
+
+    witnesses: tuple[Witness, ...]
+    boards: tuple[Board, ...]
+    left_out: dict[str, str]
+
+
 def main() -> None:
     """Ask everyone, compare, report; exit status 1 where one byte differs."""
     arguments = _arguments()
     start_s = time.monotonic()
-    boards, left_out = choose_boards(arguments.board)
+    company = gather(arguments.board)
     kernels = load_kernels(arguments.kernels, arguments.cmsis_nn)
-    witnesses, left_out_too = choose_witnesses(WITNESSES)
-    left_out = left_out_too | left_out
     nets = read_nets(resolve_several(arguments.run, arguments.model))
     case = Case(nets, read_stimuli(arguments, nets))
-    name = "+".join(net.run.name for net in nets)
-    folder = arguments.out or Path("build") / name / "verify"
-    check_company((*(witness.what for witness in witnesses), *map(_what, boards)), left_out)
-    answers = (*ask_host(witnesses, case), *ask_boards(boards, case, folder, kernels))
+    folder = arguments.out or Path("build") / case.name / "verify"
+    answers = (*ask_host(company.witnesses, case), *ask_boards(company.boards, case, folder, kernels))
     checks = compare(answers, case)
-    print(f"{len(case.stimuli.names)} rows, {case.stimuli.source}; reference: {answers[0].what}\n"
-          + f"{SELF_TEST_PASSED}\n" * bool(boards) + table(checks, left_out))
-    summary = summarize(case, answers, checks) | {
-        "run": name, "kernels": kernels.name, "seed": arguments.seed, "boards": [board.name for board in boards],
-        "left_out": [f"{what}: {why}" for what, why in left_out.items()],
-        "wall_s": round(time.monotonic() - start_s, 1), "commit": commit()}
-    finish(summary, folder, f"Verified {name}")
+    print(report(case, answers, checks, company))
+    summary = summarize(case, answers, checks, company) | {
+        "kernels": kernels.name, "seed": arguments.seed, "wall_s": round(time.monotonic() - start_s, 1),
+        "commit": commit()}
+    finish(summary, folder, f"Verified {case.name}")
     report_difference(checks, case.stimuli.names, "rows")
 
 
@@ -128,6 +135,17 @@ def _stimuli_of_clips(clips: Path, nets: tuple[Net, ...], limit: int) -> Stimuli
     return Stimuli(tuple(quantizer(codes) for quantizer in quantizers), names, clips_name(clips))
 
 
+def gather(board: str | None) -> Company:
+    """All that this machine has; `board`: of the boards, that one alone. UserError where there are not two."""
+    boards, boards_out = choose_boards(board)
+    witnesses, witnesses_out = choose_witnesses(WITNESSES)
+    left_out = witnesses_out | boards_out
+    if len(witnesses) + len(boards) < 2:
+        raise UserError(f"{witnesses[0].what} alone cannot be compared; left out: "
+                        + "; ".join(f"{what}: {why}" for what, why in left_out.items()))
+    return Company(witnesses, boards, left_out)
+
+
 def choose_boards(name: str | None) -> tuple[tuple[Board, ...], dict[str, str]]:
     """The named board, or one of each emulated core that talks fast; or none, and why not."""
     boards = (emulated_board(name),) if name else tuple(
@@ -153,13 +171,6 @@ WITNESSES = (  # the first that is there is the reference
         tuple(net.graph for net in case.nets), tuple(net.network for net in case.nets), case.stimuli.inputs),
         sanitizing_compiler),
 )
-
-
-def check_company(asked: tuple[str, ...], left_out: dict[str, str]) -> None:
-    """UserError where nobody is there to compare with."""
-    if len(asked) < 2:
-        raise UserError(f"{asked[0]} alone cannot be compared; left out: "
-                        + "; ".join(f"{what}: {why}" for what, why in left_out.items()))
 
 
 def ask_host(witnesses: tuple[Witness, ...], case: Case) -> tuple[Answer, ...]:
@@ -221,15 +232,22 @@ def _title(what: str, net: Net, case: Case) -> str:
     return what if len(case.nets) == 1 else f"{what}, {net.network.prefix} {net.run.name}"
 
 
-def summarize(case: Case, answers: tuple[Answer, ...], checks: tuple[Check, ...]) -> dict:
+def report(case: Case, answers: tuple[Answer, ...], checks: tuple[Check, ...], company: Company) -> str:
+    """What was asked, whether the boards' self-tests passed (they would have ended the command), and the table."""
+    head = f"{len(case.stimuli.names)} rows, {case.stimuli.source}; reference: {answers[0].what}"
+    return "\n".join([head, *([SELF_TEST_PASSED] if company.boards else []), table(checks, company.left_out)])
+
+
+def summarize(case: Case, answers: tuple[Answer, ...], checks: tuple[Check, ...], company: Company) -> dict:
     """What summary.json says; keys as everywhere (DESIGN, "What they type"). equal_rows: equal by every witness."""
     equal = np.logical_and.reduce([each.equal for each in checks])
+    counted = {each.what: each.instructions for each in checks if each.instructions is not None}
     return {
-        "rows": len(case.stimuli.names), "equal_rows": int(equal.sum()),
-        "stimuli": case.stimuli.source, "reference": answers[0].what, "equal_rows_of": equal_rows_of(checks),
-        "instructions_per_inference_of": {each.what: each.instructions for each in checks
-                                          if each.instructions is not None},
+        "run": case.name, "boards": [board.name for board in company.boards], "rows": len(case.stimuli.names),
+        "equal_rows": int(equal.sum()), "stimuli": case.stimuli.source, "reference": answers[0].what,
+        "equal_rows_of": equal_rows_of(checks), "instructions_per_inference_of": counted,
         "model_sha256": [net.graph.sha256 for net in case.nets],
+        "left_out": [f"{what}: {why}" for what, why in company.left_out.items()],
     }
 
 

@@ -188,6 +188,12 @@ def test_clips_become_inputs(verified, tmp_path):
     assert summary["stimuli"] == str(tmp_path / "clips")
 
 
+def test_more_nets_than_an_image_can_report_on(verified, capsys):
+    with pytest.raises(SystemExit):
+        verified(model="small " * 32)
+    assert capsys.readouterr().err == "error: MODEL: 32 nets; allowed are at most 31 in one image\n"
+
+
 @needs_compiler
 def test_an_npy_becomes_inputs(verified, tmp_path, monkeypatch):
     """Without the emulator, which is left out aloud."""
