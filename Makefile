@@ -16,7 +16,7 @@ NET_OPTIONS = $(call option,RUN,run) $(call option,MODEL,model)
 KERNEL_OPTIONS = $(call option,KERNELS,kernels) $(call option,CMSIS_NN,cmsis-nn)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data grow-kws export-mcu simulate emulate verify bench-training bench-int8 test test-slow lint test-tools clean
+.PHONY: help setup data grow-kws export-mcu simulate emulate verify bench-training bench-ranges test test-slow lint test-tools clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,8 +57,8 @@ verify: $(READY) ## Every row through TFLite Micro, ONNX, host C, every core [RU
 bench-training: $(READY) ## Clips a second of training a 64-channel DS-CNN [DEVICE]
 	@$(COMMAND) kws_grow.bench $(call option,DEVICE,device)
 
-bench-int8: $(READY) ## Float against int8 by every method of ranges, and fine-tuned, of a committed net [DATA]
-	@$(COMMAND) kws_grow.bench_int8 $(call option,DATA,data)
+bench-ranges: $(READY) ## Float against int8 by every method of ranges, and fine-tuned, of a committed net [DATA]
+	@$(COMMAND) kws_grow.bench_ranges $(call option,DATA,data)
 
 test: lint test-tools ## Every quick test
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not slow"

@@ -9,7 +9,7 @@ from helpers import fitted_net, made_up_dataset
 
 from datasets.console import run_command
 from export.net import save_net
-from kws_grow import bench_int8
+from kws_grow import bench_ranges
 from kws_grow.ranges import mean_square, percentile
 
 
@@ -18,11 +18,11 @@ def bench(tmp_path, monkeypatch):
     """Runs it with two methods of ranges, one of them poor."""
     save_net(fitted_net(), tmp_path / "net.npz")
     methods = {"mean-square": mean_square, "poor": partial(percentile, share=60.0)}
-    monkeypatch.setattr(bench_int8, "RANGES", {"both": methods})
-    monkeypatch.setattr(bench_int8, "load", lambda *_: made_up_dataset())
+    monkeypatch.setattr(bench_ranges, "RANGES", {"both": methods})
+    monkeypatch.setattr(bench_ranges, "load", lambda *_: made_up_dataset())
     monkeypatch.setattr(sys, "argv", ["bench", "--net", str(tmp_path / "net.npz"), "--out", str(tmp_path / "out"),
                                       "--qat-epochs", "1", "--threads", "1"])
-    run_command(bench_int8.main)
+    run_command(bench_ranges.main)
     return json.loads((tmp_path / "out" / "summary.json").read_text())
 
 

@@ -1,4 +1,4 @@
-"""`make bench-int8`: float against int8 by every method of ranges, and fine-tuned, of a finished run's net."""
+"""`make bench-ranges`: float against int8 by every method of ranges, and fine-tuned, of a finished run's net."""
 
 from argparse import Namespace
 from dataclasses import replace
@@ -42,12 +42,12 @@ def main() -> None:
 
 
 def parse_arguments() -> Namespace:
-    parser = Parser(prog="python -m kws_grow.bench_int8", description=__doc__)
+    parser = Parser(prog="python -m kws_grow.bench_ranges", description=__doc__)
     parser.add_argument("--net", type=Path, default=Path("docs/results/small-energy-aware/net.npz"))
     parser.add_argument("--data", type=Path, help="folder of clips that the net learnt from")
     parser.add_argument("--qat-epochs", type=from_one, default=Quantization.qat_epochs)
     parser.add_argument("--threads", type=from_one, default=cores())
-    parser.add_argument("--out", type=Path, default=Path("build/bench-int8"))
+    parser.add_argument("--out", type=Path, default=Path("build/bench-ranges"))
     return parser.parse_args()
 
 
