@@ -13,6 +13,12 @@ from export.net import FloatLayer, FloatNet
 from kws_grow.network import MFCC_UNIT, DsCnn
 from kws_grow.ranges import Method, minmax
 
+# Weights as torch lays them out ([out_c, in_c, kh, kw], [out_c, in_c]) and as FloatLayer does.
+FROM_TORCH = {"conv": lambda w: w.transpose(0, 2, 3, 1), "depthwise": lambda w: w[:, 0].transpose(1, 2, 0),
+              "dense": lambda w: w}
+TO_TORCH = {"conv": lambda w: w.transpose(0, 3, 1, 2), "depthwise": lambda w: w.transpose(2, 0, 1)[:, None],
+            "dense": lambda w: w}
+
 
 def _fold(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[np.ndarray, np.ndarray]:
     """A convolution [out_c, in_c, kh, kw] and its norm as one weight and bias, float32."""
@@ -46,13 +52,6 @@ def folded_layers(net: DsCnn) -> list[FloatLayer]:
 
 def _folded_layer(op: str, weight: np.ndarray, bias: np.ndarray, stride: tuple[int, int] = (1, 1)) -> FloatLayer:
     return FloatLayer(op, FROM_TORCH[op](weight).copy(), bias, stride, True, weight_limit=_limit(weight))
-
-
-# Weights as torch lays them out ([out_c, in_c, kh, kw], [out_c, in_c]) and as FloatLayer does.
-FROM_TORCH = {"conv": lambda w: w.transpose(0, 2, 3, 1), "depthwise": lambda w: w[:, 0].transpose(1, 2, 0),
-              "dense": lambda w: w}
-TO_TORCH = {"conv": lambda w: w.transpose(0, 3, 1, 2), "depthwise": lambda w: w.transpose(2, 0, 1)[:, None],
-            "dense": lambda w: w}
 
 
 def parameters_of(layer: FloatLayer) -> tuple[Tensor, Tensor] | tuple[()]:

@@ -1,5 +1,5 @@
-"""The grow loop: train a seed; index, select, split, train on, until no split fits; then a final schedule, and
-where asked for an epilogue of quantization-aware fine-tuning."""
+"""The grow loop: train a seed; index, select, split, train on, until no split fits; then a final schedule and,
+where asked for, quantization-aware fine-tuning."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -5,18 +5,21 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from datasets.console import run_command
 from export.net import load_net
 from export.runs import resolve
 from export.simulate import read_codes
 from kws_grow import grow
-from kws_grow.checkpoint import NAME
+from kws_grow.checkpoint import NAME, save_checkpoint
+from kws_grow.config import GrowConfig, Quantization
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ["--budget", "ops<=900k", "--seed-epochs", "1", "--round-epochs", "1", "--final-epochs", "3", "--threads", "1",
@@ -164,6 +167,43 @@ def test_a_run_of_another_configuration_is_not_touched(words, tmp_path, monkeypa
         run_command(grow.main)
     assert "another configuration (differs in augmentation, board" in capfd.readouterr().err
     assert [path.name for path in folder.iterdir()] == ["config.json"]
+
+
+OWN = GrowConfig("made-up", "", (), "nano33ble", (), "", "small", "energy-aware", 0, "cpu", 1,
+                 quantization=Quantization(qat=True))
+DONE = {"growth": {"phase": "done", "tuned": None}, "config": "another", "wall_s": 7.0}
+
+
+def neighbour(runs: Path, config: GrowConfig, saved: dict) -> None:
+    """A run of that configuration beside."""
+    grow.open_run(runs / "beside", config)
+    save_checkpoint(runs / "beside", saved)
+
+
+def test_a_run_that_grew_alike_is_gone_on_from(tmp_path):
+    assert grow.grown_alike(tmp_path, OWN, "cpu") is None
+    neighbour(tmp_path, replace(OWN, quantization=Quantization(("minmax",))), DONE)
+    assert grow.grown_alike(tmp_path, OWN, "cpu") == DONE | {"config": OWN.digest()}
+    (tmp_path / "beside" / NAME).write_bytes(b"damaged")
+    assert grow.grown_alike(tmp_path, OWN, "cpu") is None
+    (tmp_path / "beside" / "config.json").write_text("damaged")
+    assert grow.grown_alike(tmp_path, OWN, "cpu") is None
+
+
+@pytest.mark.parametrize(("config", "growth"), [
+    (replace(OWN, seed=1), DONE["growth"]),
+    (OWN, {"phase": "final", "tuned": None}),
+    (OWN, {"phase": "done", "tuned": {"weight": torch.zeros(1)}}),
+    (OWN, {"phase": "done"}),
+])
+def test_no_other_run_is(tmp_path, config, growth):
+    neighbour(tmp_path, config, DONE | {"growth": growth})
+    assert grow.grown_alike(tmp_path, OWN, "cpu") is None
+
+
+def test_ranges_and_qat_as_they_are_typed():
+    assert grow.ranges_of(" mean-square,minmax") == ("minmax", "mean-square")
+    assert (grow.switch("0"), grow.switch("1")) == (False, True)
 
 
 def test_full_disk_keeps_the_checkpoint_before(words, tmp_path, environment):
