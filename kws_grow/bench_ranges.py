@@ -37,7 +37,8 @@ def main() -> None:
     summary = {f"accuracy_float_{name}": float((float_of(arguments.net, clips) == clips.labels).mean())
                for name, clips in splits.items()}
     facts = {"net": str(arguments.net), "clips_dev": len(dataset.dev.labels), "clips": len(dataset.validation.labels),
-             "dataset": dataset.name, "list_sha256": dataset.list_sha256, "qat_epochs": arguments.qat_epochs}
+             "dataset": dataset.name, "list_sha256": dataset.list_sha256, "qat_epochs": arguments.qat_epochs,
+             "threads": arguments.threads}
     finish(summary | facts | {"int8": rows, "commit": commit()}, arguments.out, "Float against int8")
 
 
@@ -80,7 +81,7 @@ def row(net: FloatNet, float_net: Path, dataset: Dataset, folder: Path) -> dict:
     done = {"accuracy_int8_dev": float((found["dev"] == dataset.dev.labels).mean()),
             "accuracy_int8": float((found["validation"] == dataset.validation.labels).mean()),
             "same_as_float": float((found["validation"] == float_of(float_net, dataset.validation)).mean())}
-    print(done, flush=True)
+    print(", ".join(f"{key} {100 * share:.2f} %" for key, share in done.items()), flush=True)
     return done
 
 
