@@ -1,7 +1,9 @@
 """`make bench-ranges`: float against int8 by every method of ranges, and fine-tuned, of a finished run's net."""
 
 from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,21 +27,22 @@ START = "mean-square"
 
 
 def main() -> None:
-    """Every candidate on dev and validation, beside the float net."""
+    """The float net and every int8 one on dev and validation."""
     arguments = parse_arguments()
     torch.set_num_threads(arguments.threads)
     net = load_net(arguments.net)
     dataset = load(arguments.data, tuple(label for label in net.labels if not label.startswith("_")))
     nets = candidates(net, dataset)
     nets[QAT] = fine_tuned(nets[START], dataset, replace(Quantization(), qat_epochs=arguments.qat_epochs))
-    rows = {name: row(candidate, arguments.net, dataset, arguments.out) for name, candidate in nets.items()}
-    splits = {"dev": dataset.dev, "validation": dataset.validation}
-    summary = {f"accuracy_float_{name}": float((float_of(arguments.net, clips) == clips.labels).mean())
-               for name, clips in splits.items()}
-    facts = {"net": str(arguments.net), "clips_dev": len(dataset.dev.labels), "clips": len(dataset.validation.labels),
-             "dataset": dataset.name, "list_sha256": dataset.list_sha256, "qat_epochs": arguments.qat_epochs,
-             "threads": arguments.threads}
-    finish(summary | facts | {"int8": rows, "commit": commit()}, arguments.out, "Float against int8")
+    rows = measured(nets, arguments.net, dataset, arguments.out / "candidate.tflite")
+    finish(facts_of(arguments, dataset) | {"rows": rows}, arguments.out, "Float against int8")
+
+
+def facts_of(arguments: Namespace, dataset: Dataset) -> dict:
+    """What was measured, for the summary."""
+    return {"net": str(arguments.net), "clips_dev": len(dataset.dev.labels), "clips": len(dataset.validation.labels),
+            "dataset": dataset.name, "list_sha256": dataset.list_sha256, "qat_epochs": arguments.qat_epochs,
+            "threads": arguments.threads, "commit": commit()}
 
 
 def parse_arguments() -> Namespace:
@@ -71,22 +74,31 @@ def fine_tuned(net: FloatNet, dataset: Dataset, q: Quantization) -> FloatNet:
     return tuned.float_net()
 
 
-def row(net: FloatNet, float_net: Path, dataset: Dataset, folder: Path) -> dict:
-    """Accuracy of the .tflite, bit for bit, and the share of validation clips where it says what the float net says."""
-    path = folder / "candidate.tflite"
-    convert(net, path)
-    found = {name: int8_predictions(path.read_bytes(), codes_of(clips))
-             for name, clips in (("dev", dataset.dev), ("validation", dataset.validation))}
-    path.unlink()
-    done = {"accuracy_int8_dev": float((found["dev"] == dataset.dev.labels).mean()),
-            "accuracy_int8": float((found["validation"] == dataset.validation.labels).mean()),
-            "same_as_float": float((found["validation"] == float_of(float_net, dataset.validation)).mean())}
-    print(", ".join(f"{key} {100 * share:.2f} %" for key, share in done.items()), flush=True)
-    return done
+def measured(nets: dict[str, FloatNet], float_net: Path, dataset: Dataset, scratch: Path) -> dict[str, dict]:
+    """A row for the float net and one for each of `nets` as .tflite, simulated bit for bit."""
+    floats = found(partial(float_predictions, float_net), dataset)
+    rows = {"float": row(floats, floats, dataset)}
+    for name, net in nets.items():
+        convert(net, scratch)
+        rows[name] = row(found(partial(int8_predictions, scratch.read_bytes()), dataset), floats, dataset)
+        scratch.unlink()
+        print(f"{name}: " + ", ".join(f"{key} {100 * share:.2f} %" for key, share in rows[name].items()), flush=True)
+    return rows
 
 
-def float_of(net: Path, clips: Clips) -> np.ndarray:
-    return float_predictions(net, codes_of(clips))
+Found = tuple[np.ndarray, np.ndarray]  # labels predicted for dev and validation, [n] each
+
+
+def found(predict: Callable[[np.ndarray], np.ndarray], dataset: Dataset) -> Found:
+    return tuple(predict(codes_of(clips)) for clips in (dataset.dev, dataset.validation))
+
+
+def row(by_net: Found, by_float: Found, dataset: Dataset) -> dict:
+    """accuracy is on validation, and so is same_as_float, the share of clips where both nets predict the same."""
+    accuracy_dev, accuracy = (float((labels == clips.labels).mean())
+                              for labels, clips in zip(by_net, (dataset.dev, dataset.validation), strict=True))
+    return {"accuracy_dev": accuracy_dev, "accuracy": accuracy,
+            "same_as_float": float((by_net[1] == by_float[1]).mean())}
 
 
 def codes_of(clips: Clips) -> np.ndarray:
