@@ -1,0 +1,94 @@
+"""What layers cost on a core: a sweep of one-op nets, counted, and the linear models fitted to it."""
+
+from pathlib import Path
+
+from datasets.console import Parser, UserError, commit, finish, run_command
+from datasets.parallel import parallel_map
+from export.boards import Board, board_names, load_board
+from export.counter import Count
+from export.image import OPTIMIZATION
+from export.kernels import NAMES, load_kernels
+from export.layer_costs import FOLDER, LayerCosts, LinearCost, fit_all, short_name
+from export.measurement import Batch, Bench, batches, compiler, count_batch, digest_of, firmware_sources
+from export.sweep import sweep
+from export.workload import Work, frame_work, works_of
+
+
+def main() -> None:
+    parser = Parser("export.calibrate", description=__doc__)
+    parser.add_argument("--core", default="m4", help=f"one of {', '.join(map(short_name, core_boards()))}")
+    parser.add_argument("--kernels", help=f"{' or '.join(NAMES)}; default: {NAMES[0]}")
+    parser.add_argument("--cmsis-nn", type=Path, help="your build of CMSIS-NN, for KERNELS=cmsis-nn")
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the costs; default: %(default)s")
+    arguments = parser.parse_args()
+    bench = Bench(core_board(arguments.core), load_kernels(arguments.kernels, arguments.cmsis_nn))
+    folder = Path("build") / "calibrate" / f"{arguments.core}-{bench.kernels.name}"
+    parts = batches(bench, sweep(), folder)
+    counts = tuple(parallel_map(count_batch, parts, f"counting on {bench.board.core}", "image"))
+    costs = costs_of(bench, parts, counts)
+    print(table(costs))
+    path = costs.write(arguments.out)
+    finish(summarize(costs, path), folder, f"Calibrated {costs.core} with {costs.kernels} kernels")
+
+
+def core_boards() -> dict[str, Board]:
+    """The board on which each core's images run, by core: those whose clips need no serial line."""
+    boards = (load_board(name) for name in board_names())
+    return {board.core: board for board in boards if board.emulator and board.emulator.channel == "semihosting"}
+
+
+def core_board(name: str) -> Board:
+    """Of CORE. UserError names the cores there are."""
+    boards = {short_name(core): board for core, board in core_boards().items()}
+    if name not in boards:
+        raise UserError(f"CORE={name}: allowed: {', '.join(boards)}")
+    return boards[name]
+
+
+def costs_of(bench: Bench, parts: tuple[Batch, ...], counts: tuple[tuple[Count, ...], ...]) -> LayerCosts:
+    """The models, with what they hold for."""
+    works = [work for part in parts for work in _works(part)]
+    flat = [count for each in counts for count in each]
+    names = [name for part in parts for name in part.names]
+    core, kernels = bench.board.core, bench.kernels.name
+    return LayerCosts(
+        core=core, kernels=kernels, compiler=compiler(), flags=(*bench.board.cpu_flags, OPTIMIZATION),
+        sources_sha256=digest_of(firmware_sources(bench)), counted_by=bench.counted_by,
+        command=f"make calibrate CORE={short_name(core)} KERNELS={kernels}", counts=_kept(works, names, flat),
+        **fit_all(works, flat, core))
+
+
+def _works(part: Batch) -> list[Work]:
+    if part.coefficients:
+        return [frame_work(part.coefficients)]
+    return [work for layer in part.layers for work in works_of(layer.graph())]
+
+
+def _kept(works: list[Work], names: list[str], counts: list[Count]) -> dict[str, tuple[int, int | None]]:
+    """The first layer of each kind."""
+    first = {work.kind: i for i, work in reversed(list(enumerate(works)))}
+    return {names[i]: (counts[i].instructions, counts[i].cycles) for i in sorted(first.values())}
+
+
+def table(costs: LayerCosts) -> str:
+    """Errors by kind."""
+    lines = [f"{'kind':<22}{'layers':>7}{'instructions: mean':>20}{'worst error':>13}{'cycles: worst':>15}"]
+    for kind, model in costs.instructions.items():
+        cycles = f"{100 * costs.cycles[kind].worst_error:.2f} %" if kind in costs.cycles else "stated"
+        lines.append(f"{kind:<22}{model.layers:>7}{100 * model.mean_error:>18.2f} %{100 * model.worst_error:>11.2f} %"
+                     f"{cycles:>15}")
+    return "\n".join(lines)
+
+
+def summarize(costs: LayerCosts, path: Path) -> dict:
+    def errors(models: dict[str, LinearCost]) -> dict[str, float]:
+        return {kind: model.worst_error for kind, model in models.items()}
+
+    return {"core": costs.core, "kernels": costs.kernels, "compiler": costs.compiler, "counted_by": costs.counted_by,
+            "cycles_source": costs.cycles_source, "layers": sum(model.layers for model in costs.instructions.values()),
+            "worst_errors": errors(costs.instructions), "worst_cycle_errors": errors(costs.cycles),
+            "costs": str(path), "commit": commit()}
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,148 @@
+"""What a layer makes its kernel do: the amounts that its instructions are linear in.
+
+Kernels take output channels in fours (DESIGN, Growth 9), so amounts of whole fours and of single channels stand apart.
+Taps in the padding cost nothing: only those inside the plane are counted.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+from export.graph import Graph, Op, Tensor, Window
+
+CONSTANT = "layer"  # the amount that is 1 for every layer
+FRAME = "feature_frame"
+
+
+@dataclass(frozen=True)
+class Work:
+    """kind: of the layers that one linear model describes; amounts: by name."""
+
+    kind: str
+    amounts: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What of a layer decides its work. op: TFLite's name; inputs, outputs: (h, w, c); window: of convolutions and
+    pools."""
+
+    op: str
+    inputs: tuple[int, int, int]
+    outputs: tuple[int, int, int]
+    window: Window | None = None
+
+    @property
+    def values(self) -> int:
+        """Of the output."""
+        h, w, c = self.outputs
+        return h * w * c
+
+
+def geometry(graph: Graph, op: Op) -> Geometry:
+    """Of an op of a graph."""
+    x = graph.operands(op)[0]
+    return Geometry(op.kind, _plane(x), _plane(graph.result(op)), op.window)
+
+
+def _plane(tensor: Tensor) -> tuple[int, int, int]:
+    return (1, 1, *tensor.shape[1:])[-3:]
+
+
+def work_of(layer: Geometry) -> Work:
+    """Kind and amounts of a layer."""
+    kind, amounts = _WORK[layer.op](layer)
+    return Work(kind, {**amounts, CONSTANT: 1})
+
+
+def works_of(graph: Graph) -> tuple[Work, ...]:
+    """Of every op that computes, in order: RESHAPE does not."""
+    return tuple(work_of(geometry(graph, op)) for op in graph.ops if op.kind in _WORK)
+
+
+def frame_work(n_coefficients: int) -> Work:
+    """Of one feature frame: its codes, and its row of a network's input."""
+    return Work(FRAME, {"coefficients": n_coefficients, CONSTANT: 1})
+
+
+@cache
+def taps_inside(outputs: int, inputs: int, kernel: int, stride: int, dilation: int, padding_before: int) -> int:
+    """Along one axis: over all outputs, the taps of their windows that lie inside the plane."""
+    return sum(0 <= output * stride - padding_before + tap * dilation < inputs
+               for output in range(outputs) for tap in range(kernel))
+
+
+def _inside(layer: Geometry) -> tuple[int, int]:
+    """taps_inside of rows and of columns."""
+    window = layer.window
+    return tuple(taps_inside(*each) for each in zip(layer.outputs[:2], layer.inputs[:2], window.kernel, window.stride,
+                                                    window.dilation, window.padding_before, strict=True))
+
+
+def _window_runs(layer: Geometry) -> int:
+    """Over all positions: the pieces of a window that are contiguous in memory, a row each unless it is dilated."""
+    rows, columns = _inside(layer)
+    return rows * (layer.outputs[1] if layer.window.dilation[1] == 1 else columns)
+
+
+def _by_four(channels: int, **amounts: float) -> dict[str, float]:
+    """Each amount times whole fours of channels, and times the channels left over."""
+    fours, left = divmod(channels, 4)
+    return {**{f"{name}_of_4": fours * amount for name, amount in amounts.items()},
+            **{f"{name}_of_1": left * amount for name, amount in amounts.items()}}
+
+
+def _convolution(layer: Geometry) -> tuple[str, dict]:
+    (rows, columns), (h, w, out_c), in_c = _inside(layer), layer.outputs, layer.inputs[2]
+    amounts = {**_by_four(out_c, taps=rows * columns * in_c, runs=_window_runs(layer), groups=h * w),
+               "positions": h * w, "rows": h}
+    if layer.window.kernel == (1, 1):
+        del amounts["runs_of_4"], amounts["runs_of_1"]  # one a group
+        return "pointwise", amounts
+    if layer.window.dilation[1] != 1:
+        return "dilated_convolution", amounts
+    return ("first_convolution" if in_c == 1 else "convolution"), amounts
+
+
+def _depthwise(layer: Geometry) -> tuple[str, dict]:
+    (rows, columns), (h, w, channels) = _inside(layer), layer.outputs
+    work = {"taps": rows * columns, "runs": rows * w, "groups": h * w}
+    if layer.window.multiplier == 1:
+        return "depthwise", {**_by_four(channels, **work), "positions": h * w, "rows": h}
+    return "depthwise_multiplied", {**{name: channels * amount for name, amount in work.items()}, "positions": h * w,
+                                    "rows": h}
+
+
+def _dense(layer: Geometry) -> tuple[str, dict]:
+    h, w, c = layer.inputs
+    return "fully_connected", _by_four(layer.outputs[2], taps=h * w * c, groups=1)
+
+
+def _pool(kind: str):
+    def work(layer: Geometry) -> tuple[str, dict]:
+        (rows, columns), (h, w, c) = _inside(layer), layer.outputs
+        return kind, {"taps": rows * columns * c, "runs": rows * w * c, "values": h * w * c, "positions": h * w,
+                      "rows": h}
+    return work
+
+
+def _mean(layer: Geometry) -> tuple[str, dict]:
+    h, w, c = layer.inputs
+    return "mean", {"taps": h * w * c, "values": c}
+
+
+def _pad(layer: Geometry) -> tuple[str, dict]:
+    h, w, c = layer.inputs
+    return "pad", {"copied": h * w * c, "filled": layer.values - h * w * c, "positions": h * w, "rows": h}
+
+
+def _of_values(kind: str):
+    def work(layer: Geometry) -> tuple[str, dict]:
+        return kind, {"values": layer.values}
+    return work
+
+
+_WORK = {
+    "CONV_2D": _convolution, "DEPTHWISE_CONV_2D": _depthwise, "FULLY_CONNECTED": _dense,
+    "AVERAGE_POOL_2D": _pool("average_pool"), "MAX_POOL_2D": _pool("max_pool"), "MEAN": _mean, "PAD": _pad,
+    **{op: _of_values(op.lower()) for op in ("ADD", "RELU", "RELU6", "QUANTIZE", "SOFTMAX")},
+}

@@ -1,0 +1,134 @@
+"""Costs against counts made here: the layers that the files keep, and whole nets that no fit has seen."""
+
+import json
+
+import numpy as np
+import pytest
+
+from datasets.console import UserError
+from export import calibrate, measurement
+from export.calibrate import core_board, core_boards
+from export.counter import Count
+from export.kernels import load_kernels
+from export.layer_costs import LayerCosts, costs_path, load_costs
+from export.measurement import FRAME_NAME, Batch, Bench, batches, compiler, count_batch
+from export.sweep import FRAME_COEFFICIENTS, SweepLayer, sweep
+from export.toolchain import have, install_line
+from export.workload import works_of
+from tests.export.whole_nets import whole_net
+
+TOOLS = ("arm-none-eabi-gcc", "arm-none-eabi-objcopy", "qemu-system-arm")
+MISSING = [install_line(tool) for tool in TOOLS if not have(tool)]
+pytestmark = [pytest.mark.emulator, pytest.mark.skipif(bool(MISSING), reason="; ".join(MISSING))]
+
+CORES = tuple(core.removeprefix("cortex-") for core in core_boards())
+QUICK = "m4"
+SLOWLY = [core if core == QUICK else pytest.param(core, marks=pytest.mark.slow) for core in CORES]
+NETS = 20
+
+
+def bench(core: str) -> Bench:
+    return Bench(core_board(core), load_kernels(None, None))
+
+
+def committed(core: str) -> LayerCosts:
+    return load_costs(core_board(core).core, "portable")
+
+
+@pytest.mark.parametrize("core", SLOWLY)
+def test_layers_that_the_file_keeps_still_cost_that(core, tmp_path):
+    costs, by_name = committed(core), {layer.name: layer for layer in sweep()}
+    names = [name for name in costs.counts if name in by_name]
+    counts = bench(core).count(tuple(by_name[name].graph() for name in names), tmp_path)
+    frames = {FRAME_NAME.format(n): bench(core).count_frame(n, tmp_path / str(n)) for n in FRAME_COEFFICIENTS
+              if FRAME_NAME.format(n) in costs.counts}
+    found = dict(zip(names, counts, strict=True)) | frames
+    assert set(found) == set(costs.counts)
+    exact = compiler() == costs.compiler
+    for name, (instructions, cycles) in costs.counts.items():
+        hint = f"{costs_path(costs.core, 'portable')} no longer holds for {name}; run `{costs.command}`"
+        allowed = allowed_instructions(costs) if exact else 0.05 * instructions
+        assert abs(found[name].instructions - instructions) <= allowed, hint
+        assert cycles is None or found[name].cycles == pytest.approx(cycles, rel=0.02 if exact else 0.05), hint
+
+
+def allowed_instructions(costs: LayerCosts) -> float:
+    """Counted one by one, or by ticks."""
+    board = core_board(costs.core.removeprefix("cortex-"))
+    return 0 if costs.counted_by == "unicorn" else 2 * board.emulator.instructions_per_tick
+
+
+def errors(core: str, seeds: range, folder) -> list[tuple[float, float | None]]:
+    """Of each net: predicted to counted instructions, and cycles, less 1."""
+    costs, nets = committed(core), tuple(map(whole_net, seeds))
+    found = []
+    for net, count in zip(nets, bench(core).count(nets, folder), strict=True):
+        works = works_of(net)
+        cycles = None if count.cycles is None else sum(map(costs.cycles_of, works)) / count.cycles - 1
+        found.append((sum(map(costs.instructions_of, works)) / count.instructions - 1, cycles))
+    return found
+
+
+def test_predictions_of_a_few_whole_nets_are_within_5_percent(tmp_path):
+    found = np.array(errors(QUICK, range(3), tmp_path))
+    assert np.abs(found).max() < 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("core", CORES)
+def test_predictions_of_20_whole_nets_are_within_5_percent(core, tmp_path):
+    found = errors(core, range(100, 100 + NETS), tmp_path)
+    instructions, cycles = zip(*found, strict=True)
+    print(f"{core}: worst error of instructions {100 * max(map(abs, instructions)):.2f} %")
+    assert max(map(abs, instructions)) < 0.05
+    if core in ("m0plus", "m3", "m4"):
+        print(f"{core}: worst error of cycles {100 * max(map(abs, cycles)):.2f} %")
+        assert max(map(abs, cycles)) < 0.05
+
+
+def test_counts_follow_the_layer(tmp_path):
+    """Twice the rows, twice the positions: almost twice the instructions, and the extra is the same a row."""
+    layers = tuple(SweepLayer("CONV_2D", (rows, 5, 8), 8).graph() for rows in (4, 8, 12))
+    first, second, third = (count.instructions for count in bench(QUICK).count(layers, tmp_path))
+    assert second - first == pytest.approx(third - second, rel=0.01)
+    assert second > 1.9 * first
+
+
+def test_a_sweep_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    batch = Batch(bench(QUICK), tmp_path, (SweepLayer("RELU", (1, 1, 40)),))
+    first = count_batch(batch)
+    monkeypatch.setattr(Bench, "count", lambda *_: (Count(1, 1),))
+    assert count_batch(batch) == first
+    assert count_batch(Batch(batch.bench, tmp_path, (SweepLayer("RELU", (1, 1, 41)),))) == (Count(1, 1),)
+    monkeypatch.setattr(measurement, "compiler", lambda: "another")
+    assert count_batch(batch) == (Count(1, 1),)
+
+
+def test_the_command_writes_what_it_measured(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["calibrate", "--core", "m3", "--out", str(tmp_path / "costs")])
+    monkeypatch.setattr(calibrate, "parallel_map", lambda _, parts, *__: [
+        tuple(Count(1000 + len(name), 2000) for name in part.names) for part in parts])
+    calibrate.main()
+    summary = json.loads((tmp_path / "build" / "calibrate" / "m3-portable" / "summary.json").read_text())
+    assert summary["core"] == "cortex-m3"
+    assert summary["layers"] == len(sweep()) + len(FRAME_COEFFICIENTS)
+    assert "feature_frame" in capsys.readouterr().out
+    assert load_costs("cortex-m3", "portable", tmp_path / "costs").counted_by == "unicorn"
+
+
+@pytest.mark.parametrize(("arguments", "error"), [
+    (["--core", "m99"], "CORE=m99: allowed: m0plus, m3"), (["--kernels", "best"], "KERNELS=best: allowed: portable"),
+    (["--kernels", "cmsis-nn"], "needs CMSIS_NN=DIR")])
+def test_a_wrong_word_is_one_line(arguments, error, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["calibrate", *arguments])
+    with pytest.raises(UserError, match=error):
+        calibrate.main()
+
+
+def test_batches_hold_every_layer_once_and_fit_an_image(tmp_path):
+    parts = batches(bench(QUICK), sweep(), tmp_path)
+    names = [name for part in parts for name in part.names]
+    assert sorted(names) == sorted([layer.name for layer in sweep()] + [FRAME_NAME.format(n) for n in
+                                                                        FRAME_COEFFICIENTS])
+    assert max(len(part.layers) for part in parts) <= measurement.MOST_NETS

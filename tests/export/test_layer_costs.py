@@ -1,0 +1,92 @@
+"""Fits of known costs, and the files of costs that are committed."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from datasets.console import UserError
+from export.calibrate import core_board, core_boards
+from export.counter import Count
+from export.layer_costs import FOLDER, LayerCosts, fit, fit_all, load_costs, short_name
+from export.sweep import sweep
+from export.workload import Work, frame_work, works_of
+
+CORES = tuple(core_boards())
+KINDS = {work.kind for layer in sweep() for work in works_of(layer.graph())} | {frame_work(10).kind}
+NETS_KINDS = ("first_convolution", "pointwise", "depthwise", "convolution", "fully_connected", "average_pool")
+
+
+def works(kind: str = "pointwise", count: int = 20) -> list[Work]:
+    rng = np.random.default_rng(1)
+    return [Work(kind, {"taps": int(rng.integers(100, 90000)), "rows": int(rng.integers(1, 40)), "layer": 1})
+            for _ in range(count)]
+
+
+def test_a_fit_finds_the_costs():
+    some = works()
+    model = fit(some, [3.5 * work.amounts["taps"] + 70 * work.amounts["rows"] + 900 for work in some])
+    assert model.per == pytest.approx({"taps": 3.5, "rows": 70, "layer": 900}, rel=1e-3)
+    assert (model.layers, model.worst_error) == (20, pytest.approx(0, abs=1e-5))
+    assert model(Work("pointwise", {"taps": 2, "rows": 1, "layer": 1})) == pytest.approx(977, rel=1e-3)
+
+
+def test_costs_are_never_negative_and_errors_are_told():
+    some = works()
+    counts = np.array([3.0 * work.amounts["taps"] - 20 * work.amounts["rows"] for work in some])
+    counts[0] *= 1.5
+    model = fit(some, counts)
+    assert min(model.per.values()) >= 0
+    assert model.worst_error > 0.2 > model.mean_error > 0
+
+
+def costs(core: str = "cortex-m4") -> LayerCosts:
+    some = works()
+    counts = [Count(3 * work.amounts["taps"], 4 * work.amounts["taps"]) for work in some]
+    return LayerCosts(core, "portable", "gcc", ("-O3",), "ab", "make", "unicorn", counts={"layer": (1, None)},
+                      **fit_all(some, counts, core))
+
+
+def test_a_file_holds_all_of_it(tmp_path):
+    path = costs().write(tmp_path)
+    assert path.name == "m4-portable.json"
+    assert load_costs("cortex-m4", "portable", tmp_path) == costs()
+
+
+def test_cycles_are_fitted_where_timings_are_public_and_stated_elsewhere():
+    (work, *_), of_m4, of_m7 = works(), costs(), costs("cortex-m7")
+    assert of_m4.cycles_of(work) == pytest.approx(4 * work.amounts["taps"], rel=1e-3)
+    assert (of_m4.cycles_per_instruction, of_m7.cycles) == (None, {})
+    assert of_m7.cycles_of(work) == pytest.approx(0.85 * of_m7.instructions_of(work))
+    assert of_m7.cycles_source.startswith("stated")
+
+
+def test_what_was_not_measured_is_refused(tmp_path):
+    with pytest.raises(UserError, match="m4-mine.json: not there; `make calibrate CORE=m4 KERNELS=mine` writes it"):
+        load_costs("cortex-m4", "mine", tmp_path)
+    with pytest.raises(UserError, match="costs of cortex-m4, portable: no layer of kind lstm; there are pointwise"):
+        costs().instructions_of(Work("lstm", {}))
+    with pytest.raises(UserError, match="CORE=m23: allowed: m0plus, m3, m4, m7, m33, m55"):
+        core_board("m23")
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_the_committed_costs_are_whole_and_near(core):
+    found = load_costs(core, "portable")
+    assert set(found.instructions) == KINDS
+    assert set(found.cycles) in (KINDS, set())
+    assert {found.instructions[kind].worst_error < 0.02 for kind in NETS_KINDS} == {True}
+    assert found.command == f"make calibrate CORE={short_name(core)} KERNELS=portable"
+    assert len(found.counts) >= len(KINDS) - 1
+
+
+def test_every_committed_file_is_of_a_core_that_there_is():
+    for path in FOLDER.glob("*.json"):
+        table = json.loads(path.read_text())
+        assert path.name == f"{short_name(table['core'])}-{table['kernels']}.json"
+        assert table["core"] in CORES
+
+
+def test_costs_of_another_core_do_not_compare_equal():
+    assert replace(costs(), core="cortex-m3") != costs()

@@ -1,0 +1,104 @@
+"""Amounts of work against windows walked one tap at a time."""
+
+from itertools import product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from export.graph import Window
+from export.sweep import SweepLayer, sweep
+from export.workload import CONSTANT, geometry, taps_inside, work_of, works_of
+
+
+def walked(layer: SweepLayer) -> tuple[int, int]:
+    """(taps inside the plane, rows of windows that have any), over all output positions."""
+    window: Window = layer.window
+    taps = rows = 0
+    for y, x in product(range(layer.outputs[0]), range(layer.outputs[1])):
+        for ky in range(window.kernel[0]):
+            at_y = y * window.stride[0] - window.padding_before[0] + ky * window.dilation[0]
+            if 0 <= at_y < layer.inputs[0]:
+                rows += 1
+                taps += sum(0 <= x * window.stride[1] - window.padding_before[1] + kx * window.dilation[1]
+                            < layer.inputs[1] for kx in range(window.kernel[1]))
+    return taps, rows
+
+
+def amounts(layer: SweepLayer) -> dict[str, float]:
+    (work,) = works_of(layer.graph())
+    return work.amounts
+
+
+sizes = st.tuples(st.integers(1, 12), st.integers(1, 8))
+kernels = st.tuples(st.integers(1, 5), st.integers(1, 4))
+strides = st.tuples(st.integers(1, 3), st.integers(1, 3))
+
+
+@settings(max_examples=60, deadline=None)
+@given(sizes, kernels, strides, st.sampled_from([(1, 1), (2, 1)]), st.integers(1, 5), st.integers(1, 9))
+def test_convolutions_count_taps_and_rows_inside_the_plane(plane, kernel, stride, dilation, in_c, out_c):
+    layer = SweepLayer("CONV_2D", (*plane, in_c), out_c, kernel, stride, dilation)
+    taps, rows = walked(layer)
+    found = amounts(layer)
+    assert found["taps_of_4"] * 4 + found["taps_of_1"] == taps * in_c * out_c
+    assert found["groups_of_4"] * 4 + found["groups_of_1"] == layer.outputs[0] * layer.outputs[1] * out_c
+    if kernel != (1, 1):
+        assert found["runs_of_4"] * 4 + found["runs_of_1"] == rows * out_c
+
+
+@settings(max_examples=40, deadline=None)
+@given(sizes, kernels, strides, st.sampled_from(["DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "MAX_POOL_2D"]),
+       st.integers(1, 9))
+def test_depthwise_and_pools_count_each_channel(plane, kernel, stride, op, channels):
+    layer = SweepLayer(op, (*plane, channels), channels, kernel, stride)
+    taps, rows = walked(layer)
+    found = amounts(layer)
+    if op == "DEPTHWISE_CONV_2D":
+        assert found["taps_of_4"] * 4 + found["taps_of_1"] == taps * channels
+        assert found["runs_of_4"] * 4 + found["runs_of_1"] == rows * channels
+    else:
+        assert (found["taps"], found["runs"]) == (taps * channels, rows * channels)
+
+
+def test_a_dilated_window_is_read_tap_by_tap():
+    layer = SweepLayer("CONV_2D", (9, 9, 2), 4, (3, 3), dilation=(1, 2))
+    assert amounts(layer)["runs_of_4"] == walked(layer)[0]
+
+
+@pytest.mark.parametrize(("layer", "kind"), [
+    (SweepLayer("CONV_2D", (9, 5, 1), 4, (3, 3)), "first_convolution"),
+    (SweepLayer("CONV_2D", (9, 5, 1), 4), "pointwise"),
+    (SweepLayer("CONV_2D", (9, 5, 2), 4, (3, 1)), "convolution"),
+    (SweepLayer("CONV_2D", (9, 5, 2), 4, (3, 3), dilation=(2, 2)), "dilated_convolution"),
+    (SweepLayer("DEPTHWISE_CONV_2D", (9, 5, 2), 2, (3, 3)), "depthwise"),
+    (SweepLayer("DEPTHWISE_CONV_2D", (9, 5, 2), 4, (3, 3)), "depthwise_multiplied"),
+    (SweepLayer("RELU", (9, 5, 2)), "relu")])
+def test_kinds(layer, kind):
+    graph = layer.graph()
+    work = work_of(geometry(graph, graph.ops[0]))
+    assert (work.kind, work.amounts[CONSTANT]) == (kind, 1)
+
+
+def test_other_layers():
+    assert amounts(SweepLayer("FULLY_CONNECTED", (1, 1, 50), 10)) == {
+        "taps_of_4": 100, "groups_of_4": 2, "taps_of_1": 100, "groups_of_1": 2, CONSTANT: 1}
+    assert amounts(SweepLayer("MEAN", (5, 4, 3))) == {"taps": 60, "values": 3, CONSTANT: 1}
+    assert amounts(SweepLayer("PAD", (5, 4, 3), pads=((0, 0), (1, 0), (0, 0), (0, 1)))) == {
+        "copied": 60, "filled": 36, "positions": 20, "rows": 5, CONSTANT: 1}
+    assert amounts(SweepLayer("SOFTMAX", (1, 1, 12))) == {"values": 12, CONSTANT: 1}
+
+
+def test_one_axis():
+    assert taps_inside(outputs=3, inputs=3, kernel=3, stride=1, dilation=1, padding_before=1) == 7
+
+
+def test_the_sweep_holds_more_layers_of_a_kind_than_it_has_amounts():
+    layers = sweep()
+    assert len({layer.name for layer in layers}) == len(layers)
+    works = [work for layer in layers for work in works_of(layer.graph())]
+    for kind in {work.kind for work in works}:
+        of_kind = [work for work in works if work.kind == kind]
+        assert len(of_kind) >= len({name for work in of_kind for name in work.amounts}), kind
+    widths = {layer.outputs[2] for layer in layers}
+    assert {4, 5, 7, 64, 276} <= widths
