@@ -16,7 +16,7 @@ NET_OPTIONS = $(call option,RUN,run) $(call option,MODEL,model)
 KERNEL_OPTIONS = $(call option,KERNELS,kernels) $(call option,CMSIS_NN,cmsis-nn)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data grow-kws export-mcu simulate emulate verify bench-training bench-ranges test test-slow lint test-tools clean
+.PHONY: help setup data grow-kws export-mcu simulate emulate verify bench-training bench-ranges bench-export test test-slow lint test-tools clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ verify: $(READY) ## Every row through TFLite Micro, ONNX, host C, every core [RU
 
 bench-training: $(READY) ## Clips a second of training a 64-channel DS-CNN [DEVICE]
 	@$(COMMAND) kws_grow.bench $(call option,DEVICE,device)
+
+bench-export: $(READY) ## Seconds of an export; clips a second of host C and ONNX Runtime [RUN MODEL]
+	@$(COMMAND) export.bench $(NET_OPTIONS)
 
 bench-ranges: $(READY) ## Float against int8 by every method of ranges, and fine-tuned, of a committed net [DATA]
 	@$(COMMAND) kws_grow.bench_ranges $(call option,DATA,data)

@@ -42,13 +42,9 @@ def dense_multiplier(input_scale, weight_scale, output_scale) -> tuple[int, int]
 
 
 def requantize_multiplier(input_scale, output_scale) -> tuple[int, int]:
-    """Of QUANTIZE: the ratio of float32 scales in double."""
+    """Of QUANTIZE and RELU: the ratio of float32 scales in double. (In TFLite Micro's sources of August 2026 RELU's is
+    float32; in its PyPI package of October it is not.)"""
     return quantize_multiplier(float(input_scale) / float(output_scale))
-
-
-def relu_multiplier(input_scale, output_scale) -> tuple[int, int]:
-    """Of RELU: TFLite Micro takes the ratio of the scales in float32 (activations_common.cc)."""
-    return quantize_multiplier(float(np.float32(input_scale) / np.float32(output_scale)))
 
 
 def mean_multiplier(input_scale, output_scale, count: int) -> tuple[int, int]:
@@ -101,9 +97,13 @@ class SoftmaxParameters:
     diff_min: int
 
 
+def softmax_scale(input_scale, beta: float) -> float:
+    """Of a difference, in steps of Q5.26; TFLite Micro takes those above 1."""
+    return float(np.float32(beta)) * float(input_scale) * 2.0 ** (31 - EXP_INTEGER_BITS)
+
+
 def softmax_parameters(input_scale, beta: float) -> SoftmaxParameters:
-    scaled = min(float(np.float32(beta)) * float(input_scale) * 2.0 ** (31 - EXP_INTEGER_BITS), 2.0**31 - 1)
-    multiplier, shift = quantize_multiplier(scaled)
+    multiplier, shift = quantize_multiplier(min(softmax_scale(input_scale, beta), 2.0**31 - 1))
     radius = floor((2**EXP_INTEGER_BITS - 1) * 2.0 ** (31 - EXP_INTEGER_BITS) / 2.0**shift)
     return SoftmaxParameters(multiplier, shift, -radius)
 

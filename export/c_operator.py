@@ -12,23 +12,40 @@ LINE_LENGTH = 120
 C_TYPES = {"int8": "int8_t", "uint8": "uint8_t"}
 
 
-@dataclass(frozen=True)
-class CFunction:
-    """What an operator writes: constants in flash, then the lines of the body; the body returns 0 on success."""
+class Constants:
+    """Constant arrays of a file, each written once however many ops use it."""
 
-    constants: tuple[str, ...]
-    body: tuple[str, ...]
+    def __init__(self) -> None:
+        self.names: dict[tuple[str, bytes], str] = {}
+        self.waiting: list[str] = []
+
+    def name(self, kind: str, name: str, values: np.ndarray) -> str:
+        """The name of a `const kind` array of these values: `name`, where there is none yet."""
+        values = np.ravel(values)
+        key = (kind, np.asarray(values, np.int64).tobytes())
+        if key not in self.names:
+            self.names[key] = name
+            body = textwrap.fill(", ".join(map(str, values.tolist())), LINE_LENGTH - 4)
+            self.waiting.append(f"static const {kind} {name}[{values.size}] = {{\n{textwrap.indent(body, '    ')}}};\n")
+        return self.names[key]
+
+    def take(self) -> str:
+        """The arrays that came since the last call, in C."""
+        text, self.waiting = "".join(self.waiting), []
+        return text
 
 
 @dataclass(frozen=True)
 class COp:
-    """An op of a graph. prefix: of every symbol. scratch_bytes: what its kernel gets as `scratch`."""
+    """An op of a graph. prefix: of every symbol. scratch_bytes: what its kernel gets as `scratch`. constants: of the
+    file."""
 
     graph: Graph
     op: Op
     index: int
     prefix: str
     scratch_bytes: int
+    constants: Constants
 
     @property
     def function(self) -> str:
@@ -52,10 +69,8 @@ class COp:
         return activation_range(self.op.activation, self.result.scale[0], int(self.result.zero_point[0]))
 
     def array(self, kind: str, name: str, values: np.ndarray) -> str:
-        """A constant array FUNCTION_name."""
-        body = textwrap.fill(", ".join(map(str, np.ravel(values).tolist())), LINE_LENGTH - 4)
-        return (f"static const {kind} {self.function}_{name}[{np.size(values)}] = {{\n"
-                f"{textwrap.indent(body, '    ')}}};\n")
+        """The name of a constant array of these values."""
+        return self.constants.name(kind, f"{self.function}_{name}", values)
 
     @property
     def context_line(self) -> str:
@@ -78,3 +93,8 @@ def tile(pair: tuple[int, int]) -> str:
 
 def numbers(values) -> str:
     return f"{{{', '.join(map(str, values))}}}"
+
+
+def channel_quantization(multipliers: str, shifts: str) -> str:
+    """The line of `quant`, of the names of its arrays; CMSIS-NN's struct points to what is not const."""
+    return f"static const cmsis_nn_per_channel_quant_params quant = {{(int32_t *){multipliers}, (int32_t *){shifts}}};"

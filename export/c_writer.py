@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from datasets.console import atomic_write
-from export.c_operator import C_TYPES, LINE_LENGTH, COp
+from export.c_operator import C_TYPES, LINE_LENGTH, Constants, COp
 from export.graph import Graph, Op, Tensor
 from export.operators import OPERATORS
 from export.plan import ALIGNMENT, Plan, make_plan, no_scratch
@@ -87,7 +87,8 @@ def _prototype(graph: Graph, prefix: str) -> str:
 
 
 def source(graph: Graph, plan: Plan, prefix: str) -> str:
-    ops = [COp(graph, op, i, prefix, plan.scratch.get(i, (0, 0))[1]) for i, op in enumerate(graph.ops)]
+    constants = Constants()
+    ops = [COp(graph, op, i, prefix, plan.scratch.get(i, (0, 0))[1], constants) for i, op in enumerate(graph.ops)]
     functions = "\n".join(_function(op) for op in ops if OPERATORS[op.op.kind].write_c)
     calls = "\n".join(filter(None, (_call(op, plan) for op in ops)))
     return f"""{_banner(graph)}
@@ -123,14 +124,14 @@ _INPUT_NAMES = ("input", "other")
 
 
 def _function(op: COp) -> str:
-    """The op's constants and its function."""
-    written, activations = OPERATORS[op.op.kind].write_c(op), _activations(op)
+    """The op's function, and the constants that no op before it has."""
+    body, activations = OPERATORS[op.op.kind].write_c(op), _activations(op)
     inputs = "".join(f", const {C_TYPES[tensor.dtype]} *{name}"
                      for name, tensor in zip(_INPUT_NAMES, activations, strict=False))
-    unused = () if any("scratch" in line for line in written.body) else ("(void)scratch;",)
-    lines = textwrap.indent("\n".join((*unused, *written.body)), "    ")
+    unused = () if any("scratch" in line for line in body) else ("(void)scratch;",)
+    lines = textwrap.indent("\n".join((*unused, *body)), "    ")
     shapes = " -> ".join(str(list(tensor.shape[1:])) for tensor in (op.x, op.result))
-    return (f"/* {op.index}: {op.op.kind} {shapes} */\n{''.join(written.constants)}"
+    return (f"/* {op.index}: {op.op.kind} {shapes} */\n{op.constants.take()}"
             f"static int {op.function}(void *scratch{inputs}, {C_TYPES[op.result.dtype]} *output) {{\n{lines}\n}}\n")
 
 

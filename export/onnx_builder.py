@@ -38,7 +38,7 @@ class Builder:
         return self.node("Min", self.node("Max", name, self.constant(low, dtype)), self.constant(high, dtype))
 
     def floor_shift(self, name: str, exponent) -> str:
-        """int64 / 2^exponent, rounded down; exponent a constant 1..62, |name| < 2^62."""
+        """int64 / 2^exponent, rounded down; exponent a constant 1..62, name >= -2^62 (the sum wraps into uint64)."""
         exponent = np.asarray(exponent, np.int64)
         lifted = self.cast(self.add(name, 1 << _OFFSET_BITS), np.uint64)
         shifted = self.node("BitShift", lifted, self.constant(exponent, np.uint64), direction="RIGHT")

@@ -63,14 +63,20 @@ class Storage:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.roots = {i: i for i in graph.activations}
+        self.last_read = {i: index for index, op in enumerate(graph.ops) for i in self.inputs(op)}
         for index, op in enumerate(graph.ops):
             shared = next((i for i in self.inputs(op) if self.may_share(index, op, i)), None)
             if shared is not None:
-                self.roots[op.outputs[0]] = self.roots[shared]
+                self.share(op.outputs[0], self.roots[shared])
 
     def inputs(self, op: Op) -> tuple[int, ...]:
         """The activations that an op reads."""
         return tuple(i for i in op.inputs if i in self.roots)
+
+    def share(self, tensor: int, root: int) -> None:
+        """Put `tensor` where `root` lies, which is then read for as long as both are."""
+        self.roots[tensor] = root
+        self.last_read[root] = max(self.last_read.get(root, -1), self.last_read.get(tensor, -1))
 
     def may_share(self, index: int, op: Op, tensor: int) -> bool:
         """Whether op's output may lie where its input `tensor` lies. A RESHAPE writes nothing; other operators that
@@ -80,19 +86,25 @@ class Storage:
         if not OPERATORS[op.kind].in_place or self.graph.result(op).bytes != self.graph.tensors[tensor].bytes:
             return False
         root = self.roots[tensor]
-        held = {self.roots[i] for i in self.graph.inputs} | {self.roots[i] for i in self.graph.outputs}
-        later = {self.roots[i] for following in self.graph.ops[index + 1:] for i in self.inputs(following)}
-        return root not in held | later
+        held = {self.roots[i] for i in (*self.graph.inputs, *self.graph.outputs)}
+        return root not in held and self.last_read[root] <= index
 
     @cached_property
     def in_arena(self) -> tuple[int, ...]:
         outside = {self.roots[i] for i in (*self.graph.inputs, *self.graph.outputs)}
         return tuple(root for root in dict.fromkeys(self.roots.values()) if root not in outside)
 
+    @cached_property
+    def uses(self) -> dict[int, list[int]]:
+        """Indices of the ops that read or write each root's memory, in order."""
+        found: dict[int, list[int]] = {}
+        for index, op in enumerate(self.graph.ops):
+            for i in (*self.inputs(op), *op.outputs):
+                found.setdefault(self.roots[i], []).append(index)
+        return found
+
     def block(self, root: int) -> Block:
-        users = [i for i, op in enumerate(self.graph.ops)
-                 if any(self.roots.get(t) == root for t in (*op.inputs, *op.outputs))]
-        return Block(self.graph.tensors[root].bytes, min(users), max(users))
+        return Block(self.graph.tensors[root].bytes, self.uses[root][0], self.uses[root][-1])
 
 
 def aligned(size: int) -> int:

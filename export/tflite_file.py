@@ -115,16 +115,24 @@ def _limited(values, limit: int, what: str) -> np.ndarray:
 
 
 def _tensor(index: int, tensor: schema.Tensor, model: schema.Model) -> Tensor:
-    name = _name(index, tensor.Name())
+    name = _name(index, tensor)
     shape = tuple(map(int, _limited(tensor.ShapeAsNumpy(), MAX_RANK, f"dimensions of tensor {name}")))
     dtype = _TYPE_NAMES.get(tensor.Type(), f"type {tensor.Type()}")
     data = _constant(name, tensor, model, dtype, shape)
     return Tensor(name, shape, dtype, *_quantization(name, tensor.Quantization()), data)
 
 
-def _name(index: int, name: bytes | None) -> str:
-    """Printable, on one line, and never empty."""
-    text = (name or b"")[:MAX_NAME].decode(errors="replace")
+_NAME_FIELD = 10  # of the Tensor table, schema.fbs
+
+
+def _name(index: int, tensor: schema.Tensor) -> str:
+    """Printable, on one line, and never empty; read here because Tensor.Name() would copy it whole."""
+    table = tensor._tab
+    offset = table.Offset(_NAME_FIELD)
+    if offset == 0:
+        return f"number {index}"
+    start = table.Vector(offset)
+    text = bytes(table.Bytes[start:start + min(table.VectorLen(offset), MAX_NAME)]).decode(errors="replace")
     return "".join(c if c.isprintable() else "?" for c in text) or f"number {index}"
 
 
@@ -133,13 +141,14 @@ def _quantization(name: str, quantization) -> tuple[np.ndarray, np.ndarray, int]
     if quantization is None or quantization.ScaleLength() == 0:
         return np.zeros(0, np.float32), np.zeros(0, np.int32), 0
     scale, zero_point = np.atleast_1d(quantization.ScaleAsNumpy()), quantization.ZeroPointAsNumpy()
-    zeros = np.atleast_1d(zero_point) if isinstance(zero_point, np.ndarray) else np.zeros(len(scale), np.int64)
+    zeros = np.atleast_1d(zero_point) if isinstance(zero_point, np.ndarray) else np.zeros(0, np.int64)
     _limited(scale, MAX_SCALES, f"scales of tensor {name}")
-    if len(zeros) != len(scale):
-        raise UserError(f"tensor {name}: {len(scale)} scales and {len(zeros)} zero points; allowed: as many")
+    if len(zeros) not in (1, len(scale)):
+        raise UserError(f"tensor {name}: {len(scale)} scales and {len(zeros)} zero points; allowed: as many, or one")
     if not ((zeros >= -2**31) & (zeros < 2**31)).all():
         raise UserError(f"tensor {name}: zero point {zeros[np.argmax(np.abs(zeros))]} does not fit 32 bits")
-    return scale.astype(np.float32, copy=False), zeros.astype(np.int32), int(quantization.QuantizedDimension())
+    zeros = np.broadcast_to(zeros.astype(np.int32), len(scale))
+    return scale.astype(np.float32, copy=False), zeros, int(quantization.QuantizedDimension())
 
 
 def _constant(name: str, tensor: schema.Tensor, model: schema.Model, dtype: str, shape) -> np.ndarray | None:

@@ -56,9 +56,10 @@ def _op(raw: RawOp, file: TfliteFile) -> Op:
 
 
 def _call(raw: RawOp, operator: Operator, file: TfliteFile) -> Call:
-    if len(raw.inputs) < operator.activations or len(raw.outputs) != 1 or raw.outputs[0] < 0:
-        raise UserError(f"{raw.where}: has {len(raw.inputs)} inputs and {len(raw.outputs)} outputs; allowed: at least "
-                        f"{operator.activations} and 1")
+    least, most = operator.inputs
+    if not least <= len(raw.inputs) <= most or len(raw.outputs) != 1 or raw.outputs[0] < 0:
+        raise UserError(f"{raw.where}: has {len(raw.inputs)} inputs and {len(raw.outputs)} outputs; allowed: "
+                        f"{least if least == most else f'{least} or {most}'} and 1")
     tensors = tuple(None if i < 0 else file.tensors[i] for i in raw.inputs)
     return Call(raw, read_options(raw, operator.options), tensors, operator.activations, file.tensors[raw.outputs[0]])
 
@@ -76,5 +77,5 @@ def check_graph(graph: Graph) -> None:
         if op.outputs[0] in known:
             raise UserError(f"{op.kind}: tensor {graph.result(op).name}: is written twice")
         known.update(op.outputs)
-    if graph.outputs[0] not in known:
+    if graph.outputs[0] not in known - {graph.inputs[0]}:
         raise UserError(f"tensor {graph.output.name}: the output is never written")

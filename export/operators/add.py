@@ -6,11 +6,11 @@ import ai_edge_litert.schema_py_generated as schema
 import numpy as np
 
 from export.arithmetic import ADD_LEFT_SHIFT, add_multipliers
-from export.c_operator import CFunction, COp
+from export.c_operator import COp
 from export.graph import Op
 from export.onnx_operator import OnnxOp, Sums, requantized, rescaled
 from export.operators.operator import Breach, Call, Operator
-from export.operators.rules import INT8_ACTIVATIONS, activation_is_a_clamp, activation_of, output_has_input_shape
+from export.operators.rules import CLAMP, INT8_ACTIVATIONS, activation_of, output_has_input_shape
 
 
 def scales_are_near(call: Call) -> Iterator[Breach]:
@@ -29,14 +29,14 @@ def _scaling(op: COp | OnnxOp) -> tuple[tuple[int, int], ...]:
     return add_multipliers(*(tensor.scale[0] for tensor in (*op.operands, op.result)))
 
 
-def write_c(op: COp) -> CFunction:
+def write_c(op: COp) -> tuple[str, ...]:
     first, second, output = _scaling(op)
     a, b = op.operands
     low, high = op.range
-    return CFunction((), (
+    return (
         f"return arm_elementwise_add_s8(input, other, {-a.zero_point[0]}, {first[0]}, {first[1]}, {-b.zero_point[0]}, "
         f"{second[0]},\n    {second[1]}, {ADD_LEFT_SHIFT}, output, {op.result.zero_point[0]}, {output[0]}, "
-        f"{output[1]}, {low}, {high}, {op.result.elements})\n    != ARM_CMSIS_NN_SUCCESS;",))
+        f"{output[1]}, {low}, {high}, {op.result.elements})\n    != ARM_CMSIS_NN_SUCCESS;",)
 
 
 def write_onnx(op: OnnxOp) -> str:
@@ -50,6 +50,6 @@ def write_onnx(op: OnnxOp) -> str:
     return requantized(build, Sums(build.node("Add", *scaled), np.int64), *map(np.array, output), op.limits)
 
 
-ADD = Operator("ADD", "sum of two activations of one shape", schema.AddOptionsT,
-               (*INT8_ACTIVATIONS, output_has_input_shape, scales_are_near, activation_is_a_clamp), read, write_c,
+ADD = Operator("ADD", "sum of two activations of one shape", schema.AddOptionsT, (2, 2),
+               (*INT8_ACTIVATIONS, output_has_input_shape, scales_are_near, *CLAMP), read, write_c,
                write_onnx, activations=2, in_place=True)

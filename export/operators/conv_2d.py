@@ -4,15 +4,15 @@ from collections.abc import Iterator
 
 import ai_edge_litert.schema_py_generated as schema
 
-from export.c_operator import CFunction, COp
+from export.c_operator import COp
 from export.graph import Op
 from export.onnx_operator import OnnxOp
 from export.operators import convolution
 from export.operators.operator import Breach, Call, Operator
 from export.operators.rules import (
+    CLAMP,
     INT8_ACTIVATIONS,
     WINDOW,
-    activation_is_a_clamp,
     activation_of,
     activations_are_planes,
     biases_are_int32,
@@ -35,7 +35,7 @@ def weights_fit(call: Call) -> Iterator[Breach]:
 
 
 def sums_fit(call: Call) -> Iterator[Breach]:
-    """Sums, and sums times the whole part of their multiplier, stay within 32 bits."""
+    """An output has at most 2^16 weights; its sum, and that times the whole part of its multiplier, fit 32 bits."""
     return convolution.sums_breach(call, call.constant.data)
 
 
@@ -43,7 +43,7 @@ def read(call: Call) -> Op:
     return call.op(activation=activation_of(call), window=window_of(call))
 
 
-def write_c(op: COp) -> CFunction:
+def write_c(op: COp) -> tuple[str, ...]:
     return convolution.write_c(op, "arm_convolve_wrapper_s8", "cmsis_nn_conv_params", "")
 
 
@@ -52,7 +52,7 @@ def write_onnx(op: OnnxOp) -> str:
 
 
 CONV_2D = Operator(
-    "CONV_2D", "convolution, any kernel, stride, dilation and padding", schema.Conv2DOptionsT,
+    "CONV_2D", "convolution, any kernel, stride, dilation and padding", schema.Conv2DOptionsT, (2, 3),
     (*INT8_ACTIVATIONS, activations_are_planes, weights_are_int8, convolution.weights_have_four_dimensions, weights_fit,
-     weights_are_symmetric, scales_per_output_channel, biases_are_int32, *WINDOW, activation_is_a_clamp, sums_fit),
+     weights_are_symmetric, scales_per_output_channel, biases_are_int32, *WINDOW, *CLAMP, sums_fit),
     read, write_c, write_onnx)

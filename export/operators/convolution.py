@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from export.arithmetic import channel_multipliers
-from export.c_operator import CFunction, COp, dims, numbers, tile
+from export.c_operator import COp, channel_quantization, dims, numbers, tile
 from export.graph import bias_of
 from export.onnx_operator import OnnxOp, exact_sums, requantized, window_attributes
 from export.operators.operator import Breach, Call
@@ -24,27 +24,27 @@ def sums_breach(call: Call, weight: np.ndarray) -> Iterator[Breach]:
     return accumulator_breach(call, weight, shifts)
 
 
-def write_c(op: COp, call: str, params: str, multiplier: str) -> CFunction:
+def write_c(op: COp, call: str, params: str, multiplier: str) -> tuple[str, ...]:
     """call: of the kernel; params: its struct; multiplier: the depthwise's ch_mult field."""
-    (x, weight), result, name = op.operands[:2], op.result, op.function
+    (x, weight), result = op.operands[:2], op.result
     turn = _turned if _is_strided_row(op) else tuple
     multipliers, shifts = channel_multipliers(x.scale[0], weight.scale, result.scale[0], result.shape[3])
     window = op.op.window
     tiles = ", ".join(tile(turn(pair)) for pair in (window.stride, window.padding_before, window.dilation))
-    return CFunction(
-        (op.array("int8_t", "weights", weight.data), op.array("int32_t", "bias", bias_of(op.graph, op.op)),
-         op.array("int32_t", "multipliers", multipliers), op.array("int32_t", "shifts", shifts)),
-        (f"static const {params} params = {{{-x.zero_point[0]}, {result.zero_point[0]}, {multiplier}{tiles}, "
-         f"{numbers(op.range)}}};",
-         f"static const cmsis_nn_per_channel_quant_params quant = {{(int32_t *){name}_multipliers, "
-         f"(int32_t *){name}_shifts}};",
-         *(dims(f"{what}_dims", n, *turn(plane), c) for what, (n, *plane, c) in (
-             ("input", x.shape), ("filter", weight.shape), ("output", result.shape))),
-         dims("bias_dims", 1, 1, 1, result.shape[3]), op.context_line,
-         f"if ({call}_get_buffer_size(&params, &input_dims, &filter_dims, &output_dims) > context.size) {{\n"
-         "    return 1;\n}",
-         f"return {call}(&context, &params, &quant, &input_dims, input, &filter_dims, {name}_weights,\n"
-         f"    &bias_dims, {name}_bias, &output_dims, output) != ARM_CMSIS_NN_SUCCESS;"))
+    arrays = {part: op.array(kind, part, values) for part, kind, values in (
+        ("weights", "int8_t", weight.data), ("bias", "int32_t", bias_of(op.graph, op.op)),
+        ("multipliers", "int32_t", multipliers), ("shifts", "int32_t", shifts))}
+    return (
+        f"static const {params} params = {{{-x.zero_point[0]}, {result.zero_point[0]}, {multiplier}{tiles}, "
+        f"{numbers(op.range)}}};",
+        channel_quantization(arrays["multipliers"], arrays["shifts"]),
+        *(dims(f"{what}_dims", n, *turn(plane), c) for what, (n, *plane, c) in (
+            ("input", x.shape), ("filter", weight.shape), ("output", result.shape))),
+        dims("bias_dims", 1, 1, 1, result.shape[3]), op.context_line,
+        f"if ({call}_get_buffer_size(&params, &input_dims, &filter_dims, &output_dims) > context.size) {{\n"
+        "    return 1;\n}",
+        f"return {call}(&context, &params, &quant, &input_dims, input, &filter_dims, {arrays['weights']},\n"
+        f"    &bias_dims, {arrays['bias']}, &output_dims, output) != ARM_CMSIS_NN_SUCCESS;")
 
 
 def _turned(pair) -> tuple:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from export.arithmetic import mean_multiplier
-from export.c_operator import CFunction, COp
+from export.c_operator import COp
 from export.graph import Op
 from export.onnx_operator import OnnxOp, Sums, requantized
 from export.operators.operator import Breach, Call, Operator
@@ -52,12 +52,12 @@ def read(call: Call) -> Op:
     return call.op(1)
 
 
-def write_c(op: COp) -> CFunction:
+def write_c(op: COp) -> tuple[str, ...]:
     x, result = op.x, op.result
     multiplier, shift = _multiplier(x, result)
-    return CFunction((), (
+    return (
         f"kws_mean_s8(input, {_positions(x)}, {x.shape[3]}, {-x.zero_point[0]}, {multiplier}, {shift}, "
-        f"{result.zero_point[0]}, output);", "return 0;"))
+        f"{result.zero_point[0]}, output);", "return 0;")
 
 
 def write_onnx(op: OnnxOp) -> str:
@@ -67,6 +67,6 @@ def write_onnx(op: OnnxOp) -> str:
     return op.shaped(requantized(build, sums, *map(np.array, _multiplier(op.x, op.result)), op.limits))
 
 
-MEAN = Operator("MEAN", "mean over height and width, with or without keep_dims", None,
+MEAN = Operator("MEAN", "mean over height and width, with or without keep_dims", None, (2, 2),
                 (*INT8_ACTIVATIONS, input_is_a_plane, axes_are_the_plane, output_has_the_channels, sums_fit), read,
                 write_c, write_onnx)

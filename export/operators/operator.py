@@ -60,15 +60,17 @@ class Operator:
     """One entry of OPERATORS.
 
     summary: what it computes, for docs/operators.md. options: schema's object class of its builtin options, None where
-    nothing in them matters. activations: how many leading inputs are computed, not constant. rules: checked in order.
-    read: of a Call that keeps them all. write_c: of an export.c_operator.COp, constants and body of its C function;
-    None where the exporter writes no function. write_onnx: of an export.onnx_operator.OnnxOp, adds the nodes that
-    compute it and returns the last's output. in_place: whether its output may lie in an input's memory.
+    nothing in them matters. inputs: how many it may have, least and most. activations: how many of them, from the
+    first, are computed, not constant. rules: checked in order. read: of a Call that keeps them all. write_c: of an
+    export.c_operator.COp, the body of its C function, which returns 0 on success; None where there is no function.
+    write_onnx: of an export.onnx_operator.OnnxOp, adds the nodes that compute it and returns the last's output.
+    in_place: whether its output may lie in an input's memory.
     """
 
     kind: str
     summary: str
     options: type | None
+    inputs: tuple[int, int]
     rules: tuple[Rule, ...]
     read: Callable[[Call], Op]
     write_c: Callable | None

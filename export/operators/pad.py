@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from export.c_operator import CFunction, COp
+from export.c_operator import COp
 from export.graph import Op
 from export.onnx_operator import OnnxOp
 from export.operators.operator import Breach, Call, Operator
@@ -31,9 +31,9 @@ def read(call: Call) -> Op:
     return call.op(1, pads=tuple(tuple(map(int, pair)) for pair in call.constant.data))
 
 
-def write_c(op: COp) -> CFunction:
+def write_c(op: COp) -> tuple[str, ...]:
     sizes = ", ".join(map(str, (*op.x.shape[1:], *(size for pair in op.op.pads[1:] for size in pair))))
-    return CFunction((), (f"kws_pad_s8(input, {sizes}, {op.result.zero_point[0]}, output);", "return 0;"))
+    return (f"kws_pad_s8(input, {sizes}, {op.result.zero_point[0]}, output);", "return 0;")
 
 
 def write_onnx(op: OnnxOp) -> str:
@@ -45,7 +45,7 @@ def write_onnx(op: OnnxOp) -> str:
     return build.node("Sub", build.node("Pad", build.node("Add", op.input, one), pads, one), one)
 
 
-PAD = Operator("PAD", "zeros around height, width and channels", None,
+PAD = Operator("PAD", "zeros around height, width and channels", None, (2, 2),
                (*INT8_ACTIVATIONS, activations_are_planes, paddings_are_constant, output_has_the_room,
                 output_has_input_quantization),
                read, write_c, write_onnx)

@@ -1,11 +1,11 @@
-"""QUANTIZE: another scale and zero point; uint8 only where the caller holds the tensor."""
+"""QUANTIZE: another scale and zero point, from or to uint8 too."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
 from export.arithmetic import requantize_multiplier
-from export.c_operator import CFunction, COp
+from export.c_operator import COp
 from export.graph import Op
 from export.onnx_operator import OnnxOp, Sums, requantized
 from export.operators.operator import Breach, Call, Operator
@@ -22,7 +22,7 @@ _KERNELS = {("int8", "int8"): "kws_requantize_s8", ("uint8", "int8"): "kws_requa
 
 
 def types_are_quantized(call: Call) -> Iterator[Breach]:
-    """Input and output are int8, or one of them is uint8 (at the net's edges)."""
+    """Input and output are int8, or one of them is uint8."""
     if (call.x.dtype, call.result.dtype) not in _KERNELS:
         tensor = call.x if call.x.dtype not in ("int8", "uint8") else call.result
         yield tensor, f"is {tensor.dtype}; the op takes {call.x.dtype} to {call.result.dtype}"
@@ -37,13 +37,13 @@ def read(call: Call) -> Op:
     return call.op(1)
 
 
-def write_c(op: COp) -> CFunction:
+def write_c(op: COp) -> tuple[str, ...]:
     x, result = op.x, op.result
     multiplier, shift = requantize_multiplier(x.scale[0], result.scale[0])
     limits = np.iinfo(result.dtype)
-    return CFunction((), (
+    return (
         f"{_KERNELS[x.dtype, result.dtype]}(input, {-x.zero_point[0]}, {multiplier}, {shift}, {result.zero_point[0]}, "
-        f"{limits.min}, {limits.max}, {x.elements}, output);", "return 0;"))
+        f"{limits.min}, {limits.max}, {x.elements}, output);", "return 0;")
 
 
 def write_onnx(op: OnnxOp) -> str:
@@ -53,7 +53,7 @@ def write_onnx(op: OnnxOp) -> str:
                        (limits.min - zero_point, limits.max - zero_point))
 
 
-QUANTIZE = Operator("QUANTIZE", "another scale and zero point; from uint8 at the input, to uint8 at the output", None,
-                    (activations_are_computed, types_are_quantized, activations_have_shapes, activations_are_quantized,
-                     output_has_input_shape, values_fit), read, write_c, write_onnx,
+QUANTIZE = Operator("QUANTIZE", "another scale and zero point; from uint8 or to uint8, for the edges of a net", None,
+                    (1, 1), (activations_are_computed, types_are_quantized, activations_have_shapes,
+                             activations_are_quantized, output_has_input_shape, values_fit), read, write_c, write_onnx,
                     in_place=True)

@@ -23,5 +23,5 @@ def write_onnx(op: OnnxOp) -> str:
 
 
 RESHAPE = Operator("RESHAPE", "the same values in another shape (which SHAPE, STRIDED_SLICE and PACK may tell)", None,
-                   (*INT8_ACTIVATIONS, output_has_as_many_values, output_has_input_quantization), read, None,
-                   write_onnx, in_place=True)
+                   (1, 2), (*INT8_ACTIVATIONS, output_has_as_many_values, output_has_input_quantization), read,
+                   None, write_onnx, in_place=True)

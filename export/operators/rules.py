@@ -17,10 +17,16 @@ ACTIVATIONS = {value: name for name, value in vars(schema.ActivationFunctionType
 
 
 SMALLEST_SCALE, LARGEST_SCALE = 1e-18, 1e18  # their products and ratios are ordinary float32 numbers
+SMALLEST_LIMITED_SCALE = 1e-8                # 6 steps of it stay within 32 bits
 
 
 def _usable(scale: np.ndarray) -> bool:
     return len(scale) > 0 and bool(((scale >= SMALLEST_SCALE) & (scale <= LARGEST_SCALE)).all())
+
+
+def _shown(scale: np.ndarray) -> str:
+    """The first few of them."""
+    return f"[{', '.join(f'{value:.6g}' for value in scale[:4])}{', ...' if len(scale) > 4 else ''}]"
 
 
 def activations_are_computed(call: Call) -> Iterator[Breach]:
@@ -38,9 +44,9 @@ def activations_are_int8(call: Call) -> Iterator[Breach]:
 
 
 def activations_have_shapes(call: Call) -> Iterator[Breach]:
-    """Activations have a batch of 1, 1 to 4 dimensions from 1 up, and at most 2^24 values."""
+    """Activations have a batch of 1, 2 to 4 dimensions from 1 up, and at most 2^24 values."""
     for tensor in call.computed:
-        if not 1 <= len(tensor.shape) <= 4 or tensor.shape[0] != 1 or min(tensor.shape) < 1:
+        if not 2 <= len(tensor.shape) <= 4 or tensor.shape[0] != 1 or min(tensor.shape) < 1:
             yield tensor, f"has shape {tensor.shape}"
         elif tensor.elements > MAX_ACTIVATION_BYTES:
             yield tensor, f"has shape {tensor.shape}, {tensor.elements} values"
@@ -50,7 +56,7 @@ def activations_are_quantized(call: Call) -> Iterator[Breach]:
     """Activations have one scale from 1e-18 to 1e18 and a zero point that their type can hold."""
     for tensor in call.computed:
         if len(tensor.scale) != 1 or not _usable(tensor.scale):
-            yield tensor, f"has the scales {tensor.scale[:4].tolist()}" if len(tensor.scale) else "has no quantization"
+            yield tensor, f"has the scales {_shown(tensor.scale)}" if len(tensor.scale) else "has no quantization"
         elif not np.iinfo(tensor.dtype).min <= tensor.zero_point[0] <= np.iinfo(tensor.dtype).max:
             yield tensor, f"has zero point {tensor.zero_point[0]}"
 
@@ -96,6 +102,16 @@ def activation_of(call: Call) -> str:
     return ACTIVATIONS[call.options.fusedActivationFunction]
 
 
+def limit_has_steps(call: Call) -> Iterator[Breach]:
+    """A RELU6 or RELU_N1_TO_1, fused or not, has an output scale of 1e-8 or more."""
+    activation = call.raw.kind if call.options is None else activation_of(call)
+    if activation in ("RELU6", "RELU_N1_TO_1") and call.result.scale[0] < SMALLEST_LIMITED_SCALE:
+        yield call.result, f"has scale {call.result.scale[0]:.6g} behind {activation}"
+
+
+CLAMP = (activation_is_a_clamp, limit_has_steps)
+
+
 def _constancy(tensor: Tensor) -> str:
     return "computed" if tensor.data is None else "constant"
 
@@ -111,7 +127,7 @@ def weights_are_symmetric(call: Call) -> Iterator[Breach]:
     """Weights have scales from 1e-18 to 1e18 and zero points 0."""
     weight = call.constant
     if not _usable(weight.scale) or weight.zero_point.any():
-        yield weight, f"has scales {weight.scale[:4].tolist()} and zero points {weight.zero_point[:4].tolist()}"
+        yield weight, f"has scales {_shown(weight.scale)} and zero points {weight.zero_point[:4].tolist()}"
 
 
 def weight_scales(call: Call, axis: int, channels: int) -> Iterator[Breach]:
@@ -124,17 +140,20 @@ def weight_scales(call: Call, axis: int, channels: int) -> Iterator[Breach]:
 
 
 def biases_are_int32(call: Call) -> Iterator[Breach]:
-    """Biases are absent, or constant int32, one per output channel."""
+    """Biases are left out, or constant int32, one per output channel."""
     bias = call.bias
     if bias is not None and (bias.data is None or bias.dtype != "int32" or bias.data.size != call.result.shape[-1]):
         yield bias, (f"is {_constancy(bias)} {bias.dtype} of shape {bias.shape} for {call.result.shape[-1]} channels")
 
 
 def window_is_small(call: Call) -> Iterator[Breach]:
-    """Kernel, stride and dilation are from 1 to 32768."""
+    """Kernel, stride and dilation are from 1 to 32768, and a dilation's step stays within 2^31 bytes."""
     kernel, stride, dilation = window_sizes(call)
-    if not all(1 <= size <= MAX_EXTENT for size in (*kernel, *stride, *dilation)):
-        yield call.result, f"comes from kernel {kernel}, stride {stride}, dilation {dilation}"
+    row_bytes = call.x.shape[2] * call.x.shape[3]
+    sizes = (*kernel, *stride, *dilation)
+    if not all(1 <= size <= MAX_EXTENT for size in sizes) or dilation[0] * row_bytes >= 1 << 31:
+        yield call.result, (f"comes from kernel {kernel}, stride {stride}, dilation {dilation}, over rows of "
+                            f"{row_bytes} bytes")
 
 
 def window_fills_output(call: Call) -> Iterator[Breach]:
@@ -173,22 +192,27 @@ def largest_input(x: Tensor) -> int:
     return max(INT8_MAX - int(x.zero_point[0]), int(x.zero_point[0]) - INT8_MIN)
 
 
+MAX_WEIGHTS = 1 << 16                                # of one output
+MAX_LEFT_SHIFT = 30
 LARGEST_SUM = (1 << 31) - 1 - (INT8_MAX - INT8_MIN)  # leaves room for a zero point
 
 
 def accumulator_breach(call: Call, weight: np.ndarray, shifts) -> Iterator[Breach]:
     """The breaches of a rule on sums. weight: int8 [channels, ...]; shifts: of the requantization."""
+    if weight[0].size > MAX_WEIGHTS:
+        yield call.constant, f"has {weight[0].size} weights for each output"
     reach = np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(axis=1) * largest_input(call.x)
     if call.bias is not None:
         reach += np.abs(call.bias.data.astype(np.int64)).ravel()
     left = np.maximum(np.broadcast_to(shifts, len(reach)), 0).astype(np.int64)
-    if (reach > LARGEST_SUM >> left).any():
-        worst = int(np.argmax(reach > LARGEST_SUM >> left))
+    over = (left > MAX_LEFT_SHIFT) | (reach > LARGEST_SUM >> left)
+    if over.any():
+        worst = int(np.argmax(over))
         yield call.constant, f"lets the sum of output channel {worst} reach {reach[worst]}, times 2^{left[worst]}"
 
 
 def rescaling_breach(call: Call, magnitude: int, shift: int) -> Iterator[Breach]:
     """The same of a tensor whose values, of at most this magnitude, are scaled one by one."""
-    if magnitude > LARGEST_SUM >> min(max(shift, 0), 62):
+    if shift > MAX_LEFT_SHIFT or magnitude > LARGEST_SUM >> max(shift, 0):
         yield call.result, (f"has scale {call.result.scale[0]:.6g}, its input {call.x.scale[0]:.6g}: "
                             f"up to {magnitude} times 2^{shift}")

@@ -11,8 +11,9 @@ from export.arithmetic import (
     rounding_shift,
     softmax_exponentials,
     softmax_parameters,
+    softmax_scale,
 )
-from export.c_operator import CFunction, COp
+from export.c_operator import COp
 from export.graph import Op
 from export.onnx_builder import Builder
 from export.onnx_operator import OnnxOp, to_planes
@@ -35,7 +36,7 @@ def output_is_a_probability(call: Call) -> Iterator[Breach]:
 def differences_have_bits(call: Call) -> Iterator[Breach]:
     """The input's scale times beta is above 2^-26."""
     beta = float(call.options.beta)
-    if not np.isfinite(beta) or beta <= 0 or softmax_parameters(call.x.scale[0], beta).shift < 1:
+    if not softmax_scale(call.x.scale[0], beta) > 1:
         yield call.x, f"has scale {call.x.scale[0]:.6g}, beta is {beta:.6g}"
 
 
@@ -43,11 +44,11 @@ def read(call: Call) -> Op:
     return call.op(beta=float(call.options.beta))
 
 
-def write_c(op: COp) -> CFunction:
+def write_c(op: COp) -> tuple[str, ...]:
     parameters = softmax_parameters(op.x.scale[0], op.op.beta)
-    return CFunction((), (
+    return (
         f"arm_softmax_s8(input, 1, {op.x.elements}, {parameters.multiplier}, {parameters.shift}, "
-        f"{parameters.diff_min}, output);", "return 0;"))
+        f"{parameters.diff_min}, output);", "return 0;")
 
 
 def write_onnx(op: OnnxOp) -> str:
@@ -96,6 +97,6 @@ def _shift_left(build: Builder, name: str, exponent: int) -> str:
     return build.clip(build.node("Mul", name, build.constant(1 << exponent, np.int64)), -(1 << 31), (1 << 31) - 1)
 
 
-SOFTMAX = Operator("SOFTMAX", "softmax of a row of scores", schema.SoftmaxOptionsT,
+SOFTMAX = Operator("SOFTMAX", "softmax of a row of scores", schema.SoftmaxOptionsT, (1, 1),
                    (*INT8_ACTIVATIONS, output_has_input_shape, input_is_one_row, output_is_a_probability,
                     differences_have_bits), read, write_c, write_onnx)

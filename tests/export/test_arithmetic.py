@@ -1,7 +1,9 @@
 """Scales to integers: against exact rational arithmetic and real functions."""
 
+import re
 from fractions import Fraction
 from math import exp, floor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,3 +85,14 @@ def test_softmax_exponentials_are_exp(scale):
     np.testing.assert_allclose(table[kept] / 2**31, exact[kept], atol=3e-7)
     assert (table[~kept] == 0).all()
     assert (exact[~kept] < 1e-10).all()
+
+
+def test_softmaxs_numbers_in_c_are_their_formulas():
+    """kws_softmax_s8.c has its constants typed out; here they are computed."""
+    text = (Path(__file__).resolve().parents[2] / "firmware" / "kernels" / "kws_softmax_s8.c").read_text()
+    numbers = {name: int(value) for name, value in re.findall(r"#define (\w+) \(?(-?\d+)\)?", text)}
+    rounded = {"ONE_THIRD": 2**31 / 3, "EXP_MINUS_EIGHTH": 2**31 * exp(-1 / 8), "FORTY_EIGHT_17THS": 2**29 * 48 / 17,
+               "THIRTY_TWO_17THS": -(2**29) * 32 / 17}
+    assert numbers == {name: round(value) for name, value in rounded.items()}
+    powers = re.search(r"exp_of_power\[\] = \{(.*)\}", text)[1]
+    assert [int(number) for number in powers.split(",")] == [round(2**31 * exp(-(2.0**k))) for k in range(-2, 5)]

@@ -98,7 +98,7 @@ def test_shapes_of_other_nets(build):
 
 @pytest.mark.parametrize("activation", ["NONE", "RELU"])
 @pytest.mark.parametrize(("taps", "bias_steps"), [
-    (40, 30_000_000), (2000, 1000), (8000, 50_000_000), (30_000, 0), (60_000, 20_000_000)])
+    (40, 30_000_000), (2000, 1000), (8000, 50_000_000), (30_000, 0), (2**16, 20_000_000)])
 def test_sums_beyond_float32(taps, bias_steps, activation):
     """Sums above 2^24 are exact all the same: the bias in int64, the weights in parts of few bits."""
     chain = Chain((1, 1, 1, taps), 7).conv(6, (1, 1), activation=activation, bias_steps=bias_steps)
@@ -108,6 +108,24 @@ def test_sums_beyond_float32(taps, bias_steps, activation):
     reach = np.abs(weight).reshape(6, -1).sum(1) * 255 + np.abs(bias)
     assert reach.max() > EXACT_FLOAT32
     assert_same_bits(tflite, random_inputs((1, 1, 1, taps), 40))
+
+
+@pytest.mark.parametrize("build", [
+    lambda: Chain((1, 256, 257, 1), 1).average_pool((255, 257), (1, 1)),
+    lambda: Chain((1, 9, 7, 2), 2).average_pool((4, 4), (3, 2), "SAME").average_pool((3, 3), (1, 1), "SAME"),
+    lambda: Chain((1, 6, 5, 4), 3).pad((0, 1), (2, 0)).max_pool((3, 2), (1, 1), "SAME", "RELU6"),
+    lambda: Chain((1, 5, 5, 4), 4).relu().add(0).add(1),
+    lambda: Chain((1, 16, 16, 1), 23).relu(0.8),
+    lambda: Chain((1, 3, 4), 5).relu(0.5).quantize(1.7).relu6().reshape((1, 12)).dense(3),
+    lambda: Chain((1, 8), 6).quantize(unsigned=True).quantize(0.4).dense(4, activation="RELU_N1_TO_1"),
+    lambda: Chain((1, 1), 7).softmax(),
+], ids=["many-taps", "pools-over-edges", "pad-before-max-pool", "adds", "relu-at-halves", "three-dimensions",
+        "uint8-inside", "one-score"])
+def test_corners(build):
+    chain = build()
+    content = chain.content()
+    graph = read_tflite(content)
+    assert_same_bits(content, random_inputs(graph.input.shape, 8, 1).view(graph.input.dtype))
 
 
 def test_every_softmax_of_two():

@@ -108,6 +108,22 @@ def test_same_graph_same_text(tmp_path):
     assert (tmp_path / "a" / "network.c").read_bytes() == (tmp_path / "b" / "network.c").read_bytes()
 
 
+def test_equal_constants_are_written_once(tmp_path):
+    """Two layers of one weight tensor: its array stands in flash once."""
+    chain = Chain((1, 6)).dense(6).dense(6)
+    first, second = chain.graph.operators
+    second.inputs = [second.inputs[0], *first.inputs[1:]]
+    chain.graph.tensors[second.outputs[0]].quantization.scale = [0.05]
+    chain.graph.tensors[first.outputs[0]].quantization.scale = chain.graph.tensors[0].quantization.scale
+    tflite = chain.content()
+    graph = read_tflite(tflite)
+    write_c(graph, tmp_path)
+    assert (tmp_path / "network.c").read_text().count("static const int8_t") == 1
+    library = ctypes.CDLL(str(compile_library(tmp_path, tmp_path / "tied.so")))
+    inputs = random_inputs(graph.input.shape, 6)
+    np.testing.assert_array_equal(run_library(library, graph, 4096, inputs), tflm_scores(tflite, inputs))
+
+
 def test_two_nets_share_one_arena(tmp_path):
     """Prefixes keep them apart, and no state is left in between."""
     models = {"first": small_model(), "second": small_model(1, (12, 9), 20)}

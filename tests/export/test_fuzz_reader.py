@@ -128,3 +128,31 @@ def shared(model: schema.ModelT) -> bytes:
         if tensor is first:
             tensor.Pack = pack_once
     return packed(model)
+
+
+def test_long_chains_are_planned_soon():
+    """As many ops as a file may have, each in place of the one before."""
+    made = Chain((1, 4))
+    for _ in range(1000):
+        made.relu()
+    made.content()
+    made.model.operatorCodes = made.model.operatorCodes[:1]
+    for op in made.graph.operators:
+        op.opcodeIndex = 0
+    tracemalloc.start()
+    try:
+        with bounded():
+            assert make_plan(read_tflite(packed(made.model))).arena_bytes == 16
+    finally:
+        tracemalloc.stop()
+
+
+def test_pools_of_large_planes_are_small_in_onnx():
+    """The counts of their taps are kept by row and by column."""
+    content = Chain((1, 2048, 2048, 1)).average_pool((2, 2), (1, 1), "SAME").content()
+    tracemalloc.start()
+    try:
+        with bounded():
+            assert to_onnx(read_tflite(content)).ByteSize() < 200_000
+    finally:
+        tracemalloc.stop()

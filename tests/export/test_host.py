@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from export.host import host_scores
 from export.onnx_writer import to_onnx
 from export.tflite_reader import read_tflite
 from export.toolchain import have, install_line
-from tests.export.models import Chain, random_inputs, small_model
+from tests.export.models import random_inputs, small_model
 
 
 def scored():
@@ -72,24 +71,3 @@ def test_onnx_runtime_runs_where_there_is_no_affinity(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     graph = read_tflite(small_model())
     assert witness.onnx_scores(to_onnx(graph), random_inputs(graph.input.shape, 2)).shape == (2, 5)
-
-
-def ds_cnn_s() -> bytes:
-    """MLPerf Tiny's shape: 64 channels, 10 coefficients, four separable blocks, 12 scores."""
-    chain = Chain((1, 49, 10, 1), 1).conv(64, (10, 4), (2, 2), activation="RELU")
-    for _ in range(4):
-        chain.depthwise(activation="RELU").conv(64, (1, 1), activation="RELU")
-    return chain.average_pool((25, 5)).reshape((1, 64)).dense(12).softmax().content()
-
-
-@pytest.mark.skipif(not have("gcc"), reason=install_line("gcc"))
-@pytest.mark.parametrize("scorer", [host_scores, lambda graph, rows: witness.onnx_scores(to_onnx(graph), rows)],
-                         ids=["host C", "ONNX Runtime"])
-def test_a_thousand_clips_a_second_on_two_cores(scorer):
-    """500 in a second of processor time, since other tests run beside this one."""
-    graph = read_tflite(ds_cnn_s())
-    rows = random_inputs(graph.input.shape, 600)
-    scorer(graph, rows[:2])
-    start_s = time.process_time()
-    scorer(graph, rows)
-    assert 600 / (time.process_time() - start_s) >= 500

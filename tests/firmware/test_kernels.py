@@ -13,7 +13,6 @@ from export.arithmetic import (
     channel_multipliers,
     dense_multiplier,
     mean_multiplier,
-    relu_multiplier,
     requantize_multiplier,
     same_padding,
 )
@@ -249,8 +248,8 @@ def test_relu(kernels, seeds, in_place):
     for seed in seeds:
         rng = np.random.default_rng(seed)
         net = Net(Chain(random_plane(rng), seed).relu(2 ** rng.uniform(-18, 4)))
-        check_requantization(kernels.kws_requantize_s8, net, relu_multiplier(*net.scales), net.range("RELU"), in_place,
-                             seed)
+        check_requantization(kernels.kws_requantize_s8, net, requantize_multiplier(*net.scales), net.range("RELU"),
+                             in_place, seed)
 
 
 def check_requantization(kernel, net: Net, scaling, limits, in_place: bool, seed: int) -> None:
