@@ -133,12 +133,11 @@ _BUILDERS = {"conv": _conv, "depthwise": _depthwise, "average_pool": _average_po
 
 def main() -> None:
     parser = Parser(prog="python -m export.quantize", description=__doc__.splitlines()[0])
-    parser.add_argument("net", type=Path, help="net.npz as kws_grow writes it")
-    parser.add_argument("out", type=Path, help="the .tflite to write")
-    arguments = parser.parse_args()
-    content = to_tflite(load_net(arguments.net))
-    with atomic_write(arguments.out) as temporary:
-        temporary.write_bytes(content)
+    parser.add_argument("nets", type=Path, nargs="+", help="X.npz as kws_grow writes it; X.tflite is written beside it")
+    for path in parser.parse_args().nets:
+        content = to_tflite(load_net(path))
+        with atomic_write(path.with_suffix(".tflite")) as temporary:
+            temporary.write_bytes(content)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from export.simulate import float_predictions, int8_predictions
 from kws_grow.augment import Augmentation, CodeSource, generator_for, mfcc
 from kws_grow.config import Quantization, Schedule
 from kws_grow.deploy import activations, with_ranges
-from kws_grow.grow import QAT, convert, from_one, range_codes
+from kws_grow.grow import QAT, candidate, convert, from_one, range_codes
 from kws_grow.qat import QuantizedNet, make_tuner
 from kws_grow.ranges import RANGES
 from kws_grow.training import one_cycle, train_epoch
@@ -34,7 +34,7 @@ def main() -> None:
     dataset = load(arguments.data, tuple(label for label in net.labels if not label.startswith("_")))
     nets = candidates(net, dataset)
     nets[QAT] = fine_tuned(nets[START], dataset, replace(Quantization(), qat_epochs=arguments.qat_epochs))
-    rows = measured(nets, arguments.net, dataset, arguments.out / "candidate.tflite")
+    rows = measured(nets, arguments.net, dataset, arguments.out)
     finish(facts_of(arguments, dataset) | {"rows": rows}, arguments.out, "Float against int8")
 
 
@@ -74,14 +74,15 @@ def fine_tuned(net: FloatNet, dataset: Dataset, q: Quantization) -> FloatNet:
     return tuned.float_net()
 
 
-def measured(nets: dict[str, FloatNet], float_net: Path, dataset: Dataset, scratch: Path) -> dict[str, dict]:
+def measured(nets: dict[str, FloatNet], float_net: Path, dataset: Dataset, folder: Path) -> dict[str, dict]:
     """A row for the float net and one for each of `nets` as .tflite, simulated bit for bit."""
     floats = found(partial(float_predictions, float_net), dataset)
     rows = {"float": row(floats, floats, dataset)}
-    for name, net in nets.items():
-        convert(net, scratch)
-        rows[name] = row(found(partial(int8_predictions, scratch.read_bytes()), dataset), floats, dataset)
-        scratch.unlink()
+    paths = {name: candidate(folder, name) for name in nets}
+    convert({paths[name]: net for name, net in nets.items()})
+    for name, path in paths.items():
+        rows[name] = row(found(partial(int8_predictions, path.read_bytes()), dataset), floats, dataset)
+        path.unlink()
         print(f"{name}: " + ", ".join(f"{key} {100 * share:.2f} %" for key, share in rows[name].items()), flush=True)
     return rows
 

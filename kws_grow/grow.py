@@ -288,13 +288,12 @@ def candidates(growth: Growth, config: GrowConfig, task: Task) -> dict[str, Floa
 def choose_int8(nets: dict[str, FloatNet], dataset: Dataset, folder: Path) -> tuple[dict, ...]:
     """Convert every candidate; keep net and .tflite of the fine-tuned one, else of the one that does best on dev (the
     first of equal ones). Returns a row each for the log."""
+    print(f"converting to int8 by ranges of {len(nets)} kinds", flush=True)
+    convert({candidate(folder, name): net for name, net in nets.items()})
     tried = {}
-    for name, net in nets.items():
-        started = time.monotonic()
-        path = candidate(folder, name)
-        convert(net, path)
-        tried[name] = int8_accuracy(path, dataset.dev)
-        print(f"ranges {name}: int8 {100 * tried[name]:.2f} % on dev [{time.monotonic() - started:.1f} s]", flush=True)
+    for name in nets:
+        tried[name] = int8_accuracy(candidate(folder, name), dataset.dev)
+        print(f"ranges {name}: int8 {100 * tried[name]:.2f} % on dev", flush=True)
     kept = QAT if QAT in tried else max(tried, key=tried.get)
     save_net(nets[kept], folder / "net.npz")
     candidate(folder, kept).replace(folder / "model.tflite")
@@ -308,15 +307,17 @@ def candidate(folder: Path, name: str) -> Path:
     return folder / f"candidate-{name.replace(' ', '-')}.tflite"
 
 
-def convert(net: FloatNet, path: Path) -> None:
-    """FloatNet to .tflite in a process of its own: TensorFlow and PyTorch keep their threads apart."""
-    source = path.with_suffix(".npz")
-    save_net(net, source)
-    command = [sys.executable, "-m", "export.quantize", str(source), str(path)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    source.unlink()
+def convert(nets: dict[Path, FloatNet]) -> None:
+    """FloatNets to .tflite at these paths, in a process of its own: TensorFlow and PyTorch keep their threads apart."""
+    sources = [path.with_suffix(".npz") for path in nets]
+    for source, net in zip(sources, nets.values(), strict=True):
+        save_net(net, source)
+    done = subprocess.run([sys.executable, "-m", "export.quantize", *map(str, sources)], capture_output=True, text=True)
+    for source in sources:
+        source.unlink()
     if done.returncode:
-        raise UserError(f"converting {source} failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+        message = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"converting {sources[0].parent} to int8 failed: {message}")
 
 
 def int8_accuracy(path: Path, clips: Clips) -> float:

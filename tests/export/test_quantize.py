@@ -86,16 +86,19 @@ def test_nets_that_cannot_be_quantized(index, values, message):
 def test_command_is_silent_and_equal(tmp_path):
     """kws_grow runs it in a process of its own."""
     net = random_net(0, (8, 6, 5))
-    save_net(net, tmp_path / "net.npz")
-    command = [sys.executable, "-m", "export.quantize", str(tmp_path / "net.npz"), str(tmp_path / "out.tflite")]
+    paths = [tmp_path / "net.npz", tmp_path / "other-99.9.npz"]
+    save_net(net, paths[0])
+    save_net(random_net(1, (8, 4)), paths[1])
+    command = [sys.executable, "-m", "export.quantize", *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": "."})
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert (tmp_path / "out.tflite").read_bytes() == small_model()
+    assert (tmp_path / "net.tflite").read_bytes() == small_model()
+    assert (tmp_path / "other-99.9.tflite").read_bytes() == small_model(1, (8, 4))
     assert load_net(tmp_path / "net.npz").labels == net.labels
 
 
 def test_command_on_a_missing_net(tmp_path):
-    command = [sys.executable, "-m", "export.quantize", str(tmp_path / "no.npz"), str(tmp_path / "out.tflite")]
+    command = [sys.executable, "-m", "export.quantize", str(tmp_path / "no.npz")]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": "."})
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
