@@ -16,7 +16,7 @@ NET_OPTIONS = $(call option,RUN,run) $(call option,MODEL,model)
 KERNEL_OPTIONS = $(call option,KERNELS,kernels) $(call option,CMSIS_NN,cmsis-nn)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data grow-kws export-mcu simulate emulate verify bench-training bench-ranges bench-export test test-slow lint test-tools clean
+.PHONY: help setup data grow-kws export-mcu simulate emulate verify calibrate bench-training bench-ranges bench-export test test-slow lint test-tools clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ emulate: $(READY) ## The firmware on an emulated Cortex-M: same clips, same bits
 verify: $(READY) ## Every row through TFLite Micro, ONNX, host C, every core [RUN MODEL CLIPS INPUTS SEED LIMIT BOARD KERNELS]
 	@$(COMMAND) export.verify $(NET_OPTIONS) $(KERNEL_OPTIONS) $(call option,CLIPS,clips) $(call option,INPUTS,inputs) \
 		$(call option,SEED,seed) $(call option,LIMIT,limit) $(call option,BOARD,board)
+
+calibrate: $(READY) ## Counts layers on an emulated CORE and fits what they cost: export/costs [CORE KERNELS CMSIS_NN]
+	@$(COMMAND) export.calibrate $(call option,CORE,core) $(KERNEL_OPTIONS)
 
 bench-training: $(READY) ## Clips a second of training a 64-channel DS-CNN [DEVICE]
 	@$(COMMAND) kws_grow.bench $(call option,DEVICE,device)

@@ -55,7 +55,7 @@ def costs_of(bench: Bench, parts: tuple[Batch, ...], counts: tuple[tuple[Count, 
         core=core, kernels=kernels, compiler=compiler(), flags=(*bench.board.cpu_flags, OPTIMIZATION),
         sources_sha256=digest_of(firmware_sources(bench)), counted_by=bench.counted_by,
         command=f"make calibrate CORE={short_name(core)} KERNELS={kernels}", counts=_kept(works, names, flat),
-        **fit_all(works, flat, core))
+        **fit_all(works, flat, core, kernels))
 
 
 def _works(part: Batch) -> list[Work]:

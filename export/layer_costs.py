@@ -13,7 +13,7 @@ from scipy.optimize import nnls
 
 from datasets.console import UserError, atomic_write
 from export.counter import Count
-from export.timing import STATED, TIMINGS
+from export.timing import TIMINGS, stated_timing
 from export.workload import Work
 
 FOLDER = Path(__file__).resolve().parent / "costs"
@@ -113,13 +113,14 @@ def load_costs(core: str, kernels: str, folder: Path = FOLDER) -> LayerCosts:
     return LayerCosts(**{**table, "flags": tuple(table["flags"]), "counts": counts})
 
 
-def fit_all(works: Sequence[Work], counts: Sequence[Count], core: str) -> dict:
+def fit_all(works: Sequence[Work], counts: Sequence[Count], core: str, kernels: str) -> dict:
     """The fields of LayerCosts that are fitted: instructions, cycles and what the latter rest on."""
     instructions = {kind: fit(*_of_kind(kind, works, [count.instructions for count in counts]))
                     for kind in dict.fromkeys(work.kind for work in works)}
     if core not in TIMINGS:
-        return {"instructions": instructions, "cycles": {}, "cycles_source": STATED[core].source,
-                "cycles_per_instruction": STATED[core].cycles_per_instruction}
+        stated = stated_timing(core, kernels)
+        return {"instructions": instructions, "cycles": {}, "cycles_source": stated.source,
+                "cycles_per_instruction": stated.cycles_per_instruction}
     cycles = {kind: fit(*_of_kind(kind, works, [count.cycles for count in counts])) for kind in instructions}
     return {"instructions": instructions, "cycles": cycles, "cycles_source": TIMINGS[core].source,
             "cycles_per_instruction": None}

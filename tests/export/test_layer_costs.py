@@ -45,7 +45,7 @@ def costs(core: str = "cortex-m4") -> LayerCosts:
     some = works()
     counts = [Count(3 * work.amounts["taps"], 4 * work.amounts["taps"]) for work in some]
     return LayerCosts(core, "portable", "gcc", ("-O3",), "ab", "make", "unicorn", counts={"layer": (1, None)},
-                      **fit_all(some, counts, core))
+                      **fit_all(some, counts, core, "portable"))
 
 
 def test_a_file_holds_all_of_it(tmp_path):
@@ -58,7 +58,7 @@ def test_cycles_are_fitted_where_timings_are_public_and_stated_elsewhere():
     (work, *_), of_m4, of_m7 = works(), costs(), costs("cortex-m7")
     assert of_m4.cycles_of(work) == pytest.approx(4 * work.amounts["taps"], rel=1e-3)
     assert (of_m4.cycles_per_instruction, of_m7.cycles) == (None, {})
-    assert of_m7.cycles_of(work) == pytest.approx(0.85 * of_m7.instructions_of(work))
+    assert of_m7.cycles_of(work) == pytest.approx(0.99 * of_m7.instructions_of(work))
     assert of_m7.cycles_source.startswith("stated")
 
 
