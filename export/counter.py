@@ -121,7 +121,6 @@ class Machine:
         if board.core not in MODELS:
             raise UserError(f"{board.core}: unicorn has no such core; allowed: {', '.join(MODELS)}")
         self.program, self.core, self.sources = Program(image.elf), board.core, sources
-        self.free = self.program.symbol("kws_bss_end").address  # memory that the image does not use
         self.uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
         self.uc.ctl_set_cpu_model(MODELS[board.core])
         for region in (board.region("flash"), board.region("ram")):
@@ -193,11 +192,12 @@ class Machine:
         return {index: ours if ours in self.program.symbols else arms for index, (ours, arms) in names.items()}
 
     def frame(self, samples: np.ndarray, frame_length: int) -> tuple[Count, Count]:
-        """Of one feature frame: its codes, and the row of the first network's input. samples: int16 [512]."""
-        state, codes, row = self.free, self.free + 8192, self.free + 8192 + 256
+        """Of one feature frame: its codes, and the row of the first network's input. samples: int16 [512], of which
+        frame_length are the frame, zeros behind."""
+        names = ("stream", "kws_clip_codes", "kws_network_mfcc", "kws_input")
+        state, codes, quantizer, row = (self.program.symbol(name).address for name in names)
         self.uc.mem_write(state, struct.pack("<I", frame_length) + samples.astype("<i2").tobytes())
         (of_codes,) = self.call("kws_features_frame", state, codes)
-        quantizer = self.program.symbol("kws_network_mfcc").address
         (of_row,) = self.call("kws_mfcc_row", quantizer, codes, row)
         return of_codes, of_row
 

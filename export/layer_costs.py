@@ -38,8 +38,7 @@ def fit(works: Sequence[Work], counts: Sequence[float]) -> LinearCost:
     names = tuple(dict.fromkeys(name for work in works for name in work.amounts))
     counts = np.asarray(counts, np.float64)
     amounts = np.array([[work.amounts.get(name, 0) for name in names] for work in works], np.float64)
-    scales = np.maximum(amounts.max(axis=0), 1) / counts.max()
-    solution = nnls(amounts / scales / counts[:, None], np.ones(len(counts)))[0] / scales
+    solution = nnls(amounts / counts[:, None], np.ones(len(counts)))[0]
     errors = np.abs(amounts @ solution / counts - 1)
     per = {name: float(f"{value:.6g}") for name, value in zip(names, solution, strict=True) if value}
     return LinearCost(per, len(works), round(float(errors.mean()), 5), round(float(errors.max()), 5))

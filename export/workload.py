@@ -7,7 +7,9 @@ Taps in the padding cost nothing: only those inside the plane are counted.
 from dataclasses import dataclass
 from functools import cache
 
+from export.arithmetic import same_padding
 from export.graph import Graph, Op, Tensor, Window
+from export.shape import LayerShape
 
 CONSTANT = "layer"  # the amount that is 1 for every layer
 FRAME = "feature_frame"
@@ -57,6 +59,18 @@ def work_of(layer: Geometry) -> Work:
 def works_of(graph: Graph) -> tuple[Work, ...]:
     """Of every op that computes, in order: RESHAPE does not."""
     return tuple(work_of(geometry(graph, op)) for op in graph.ops if op.kind in _WORK)
+
+
+_SHAPES = {"conv": "CONV_2D", "depthwise": "DEPTHWISE_CONV_2D", "dense": "FULLY_CONNECTED",
+           "average_pool": "AVERAGE_POOL_2D", "softmax": "SOFTMAX"}
+
+
+def shape_work(layer: LayerShape) -> Work:
+    """Of a layer of a net that has no weights yet; padding is SAME, but for the pool, which takes the whole plane."""
+    sizes = zip(layer.inputs[:2], layer.kernel, layer.stride, strict=True)
+    padding = (0, 0) if layer.op == "average_pool" else tuple(same_padding(*each)[0] for each in sizes)
+    window = Window(layer.kernel, layer.stride, padding_before=padding)
+    return work_of(Geometry(_SHAPES[layer.op], layer.inputs, layer.outputs, window))
 
 
 def frame_work(n_coefficients: int) -> Work:

@@ -95,13 +95,18 @@ def test_counts_follow_the_layer(tmp_path):
 
 
 def test_a_sweep_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
-    batch = Batch(bench(QUICK), tmp_path, (SweepLayer("RELU", (1, 1, 40)),))
-    first = count_batch(batch)
-    monkeypatch.setattr(Bench, "count", lambda *_: (Count(1, 1),))
-    assert count_batch(batch) == first
-    assert count_batch(Batch(batch.bench, tmp_path, (SweepLayer("RELU", (1, 1, 41)),))) == (Count(1, 1),)
-    monkeypatch.setattr(measurement, "compiler", lambda: "another")
-    assert count_batch(batch) == (Count(1, 1),)
+    """What was counted is counted again only where layers, sources or compiler are others."""
+    counted, batch = [], Batch(bench(QUICK), tmp_path, (SweepLayer("RELU", (1, 1, 40)),))
+    monkeypatch.setattr(Bench, "count", lambda *arguments: counted.append(arguments) or (Count(7, 9),))
+    assert [count_batch(batch), count_batch(batch)] == [(Count(7, 9),)] * 2
+    assert len(counted) == 1
+    other = Batch(batch.bench, tmp_path, (SweepLayer("RELU", (1, 1, 41)),))
+    for expected, name in ((2, None), (3, "digest_of"), (4, "compiler")):
+        if name:
+            monkeypatch.setattr(measurement, name, lambda *_: "another")
+        count_batch(other)
+        count_batch(other)
+        assert len(counted) == expected
 
 
 def test_the_command_writes_what_it_measured(tmp_path, monkeypatch, capsys):

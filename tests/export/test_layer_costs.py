@@ -41,6 +41,13 @@ def test_costs_are_never_negative_and_errors_are_told():
     assert model.worst_error > 0.2 > model.mean_error > 0
 
 
+def test_a_fit_weighs_small_layers_like_large_ones():
+    some = [Work("add", {"values": values, "layer": 1}) for values in (4, 10, 30, 100, 20000, 50000)]
+    counts = [3 * work.amounts["values"] + 200 for work in some]
+    model = fit(some, [*counts[:-1], 1.05 * counts[-1]])
+    assert max(abs(model(work) / count - 1) for work, count in zip(some[:4], counts[:4], strict=True)) < 0.02
+
+
 def costs(core: str = "cortex-m4") -> LayerCosts:
     some = works()
     counts = [Count(3 * work.amounts["taps"], 4 * work.amounts["taps"]) for work in some]

@@ -7,8 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export.graph import Window
+from export.shape import NetShape
 from export.sweep import SweepLayer, sweep
-from export.workload import CONSTANT, geometry, taps_inside, work_of, works_of
+from export.tflite_reader import read_tflite
+from export.workload import CONSTANT, geometry, shape_work, taps_inside, work_of, works_of
+from tests.export.models import Chain
 
 
 def walked(layer: SweepLayer) -> tuple[int, int]:
@@ -87,6 +90,13 @@ def test_other_layers():
     assert amounts(SweepLayer("PAD", (5, 4, 3), pads=((0, 0), (1, 0), (0, 0), (0, 1)))) == {
         "copied": 60, "filled": 36, "positions": 20, "rows": 5, CONSTANT: 1}
     assert amounts(SweepLayer("SOFTMAX", (1, 1, 12))) == {"values": 12, CONSTANT: 1}
+
+
+def test_a_shape_works_as_its_graph_does():
+    shape = NetShape((8, 12, 7), 10, 12)
+    graph = read_tflite(Chain((1, 49, 10, 1)).conv(8, (10, 4), (2, 2)).depthwise().conv(12, (1, 1)).depthwise()
+                        .conv(7, (1, 1)).average_pool((25, 5), (25, 5)).reshape((1, 7)).dense(12).softmax().content())
+    assert tuple(map(shape_work, shape.layers())) == works_of(graph)
 
 
 def test_one_axis():
