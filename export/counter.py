@@ -25,6 +25,7 @@ from export.toolchain import run_tool
 MODELS = {"cortex-m0plus": arm.UC_CPU_ARM_CORTEX_M0, "cortex-m3": arm.UC_CPU_ARM_CORTEX_M3,
           "cortex-m4": arm.UC_CPU_ARM_CORTEX_M4, "cortex-m7": arm.UC_CPU_ARM_CORTEX_M7,
           "cortex-m33": arm.UC_CPU_ARM_CORTEX_M33}
+_ARGUMENTS = (arm.UC_ARM_REG_R0, arm.UC_ARM_REG_R1, arm.UC_ARM_REG_R2, arm.UC_ARM_REG_R3)
 CALLED = 0  # no address of an instruction's end
 _LINE = re.compile(r"^ *([0-9a-f]+):\t([0-9a-f]{4}(?: [0-9a-f]{4})?) +\t([\w.]+)(?:\t([^;@\n]*))?", re.MULTILINE)
 _SYMBOL = re.compile(r"^([0-9a-f]{8}) .{7} \S+\t([0-9a-f]{8}) (?:\.\w+ )?(\w+)$", re.MULTILINE)
@@ -128,25 +129,29 @@ class Machine:
         self.uc.mem_write(board.region("flash").origin, image.bin.read_bytes())
         self.back = _return_address(board.region("flash"))
         self.uc.hook_add(unicorn.UC_HOOK_BLOCK, self._enter)
-        self.marks, self.layers, self.end, self.in_kernel = frozenset(), [], CALLED, False
+        self.kernels = self.marks = frozenset()
+        self.layers, self.end, self.in_kernel = [], CALLED, False
 
     def call(self, function: str, *arguments: int, kernels: tuple[str, ...] = ()) -> list[Count]:
-        """Call a function; returns what it executed, divided behind each of the calls of `kernels`, which it makes in
-        that order. UserError where the core faults."""
-        self.kernels = [self.program.symbol(kernel).address for kernel in kernels]
+        """Call a function; returns what it executed, divided behind each call of one of `kernels`. UserError where the
+        core faults."""
+        self.kernels = frozenset(self.program.symbol(kernel).address for kernel in kernels)
         own = self.program.symbol(function)
         self.marks = frozenset((*range(own.address, own.address + own.size, 2), *self.kernels))
         self.layers, self.end, self.in_kernel = [Steps()], CALLED, False
-        registers = (arm.UC_ARM_REG_R0, arm.UC_ARM_REG_R1, arm.UC_ARM_REG_R2, arm.UC_ARM_REG_R3)
-        values = [*zip(registers, arguments, strict=False), (arm.UC_ARM_REG_LR, self.back | 1),
-                  (arm.UC_ARM_REG_SP, self.program.symbol("kws_stack_top").address)]
-        for register, value in values:
-            self.uc.reg_write(register, value)
+        self._set_registers(arguments)
         try:
             self.uc.emu_start(own.address | 1, self.back)
         except unicorn.UcError as error:
             raise UserError(f"{self.program.elf}: {function} ended in a fault ({error})") from error
         return [steps.count(self.program, self.core) for steps in self.layers]
+
+    def _set_registers(self, arguments: tuple[int, ...]) -> None:
+        """As a caller leaves them: up to four arguments, an empty stack, and where to return."""
+        for register, value in zip(_ARGUMENTS, arguments, strict=False):
+            self.uc.reg_write(register, value)
+        self.uc.reg_write(arm.UC_ARM_REG_SP, self.program.symbol("kws_stack_top").address)
+        self.uc.reg_write(arm.UC_ARM_REG_LR, self.back | 1)
 
     def _enter(self, _uc, address: int, size: int, _data) -> None:
         """Unicorn enters a basic block."""
@@ -161,10 +166,9 @@ class Machine:
 
     def _divide(self, address: int) -> None:
         """Back in the function behind a kernel, the next layer begins."""
-        at = len(self.layers) - 1
-        if at < len(self.kernels) and address == self.kernels[at]:
+        if address in self.kernels:
             self.in_kernel = True
-        elif self.in_kernel and address not in self.kernels:
+        elif self.in_kernel:
             self.in_kernel = False
             self.layers.append(Steps())
 

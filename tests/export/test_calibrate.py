@@ -94,6 +94,18 @@ def test_counts_follow_the_layer(tmp_path):
     assert second > 1.9 * first
 
 
+def test_ticks_of_qemu_tell_what_unicorn_counts(tmp_path, monkeypatch):
+    """M55 is counted by ticks: here M4, both ways. The firmware's own instructions are under one of M4's ticks."""
+    graphs = tuple(SweepLayer("CONV_2D", (9, 5, 8), channels).graph() for channels in (4, 9))
+    by_block = bench(QUICK).count(graphs, tmp_path)
+    monkeypatch.setattr(measurement, "MODELS", {})
+    by_ticks = bench(QUICK).count(graphs, tmp_path)
+    assert all(count.cycles is None for count in by_ticks)
+    for ticks, blocks in zip(by_ticks, by_block, strict=True):
+        assert -40 <= ticks.instructions - blocks.instructions <= 80
+    assert bench("m55")._of_ticks(640, times=2) == Count(10_000, None)
+
+
 def test_a_sweep_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     """What was counted is counted again only where layers, sources or compiler are others."""
     counted, batch = [], Batch(bench(QUICK), tmp_path, (SweepLayer("RELU", (1, 1, 40)),))
