@@ -4,7 +4,7 @@ Kernels take output channels in fours (DESIGN, Growth 9), so amounts of whole fo
 Taps in the padding cost nothing: only those inside the plane are counted.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from export.arithmetic import same_padding
@@ -52,8 +52,17 @@ def _plane(tensor: Tensor) -> tuple[int, int, int]:
 
 def work_of(layer: Geometry) -> Work:
     """Kind and amounts of a layer."""
-    kind, amounts = _WORK[layer.op](layer)
+    kind, amounts = _WORK[layer.op](_as_written(layer))
     return Work(kind, {**amounts, CONSTANT: 1})
+
+
+def _as_written(layer: Geometry) -> Geometry:
+    """A row that a convolution walks in steps is written as a column: export.operators.convolution says why."""
+    if layer.op not in ("CONV_2D", "DEPTHWISE_CONV_2D") or not layer.inputs[0] == layer.window.kernel[0] == 1:
+        return layer
+    pairs = {name: value[::-1] for name, value in vars(layer.window).items() if isinstance(value, tuple)}
+    turned = [(w, h, c) for h, w, c in (layer.inputs, layer.outputs)]
+    return Geometry(layer.op, *turned, replace(layer.window, **pairs)) if layer.window.stride[1] > 1 else layer
 
 
 def works_of(graph: Graph) -> tuple[Work, ...]:

@@ -86,6 +86,16 @@ def test_predictions_of_20_whole_nets_are_within_5_percent(core, tmp_path):
         assert max(map(abs, cycles)) < 0.05
 
 
+def test_a_row_is_predicted_whatever_its_stride(tmp_path):
+    """Convolutions along one row are written otherwise where they walk in steps."""
+    layers = [SweepLayer(op, (1, 60, 8), channels, (1, 5), (1, stride)) for stride in (1, 2, 3)
+              for op, channels in (("CONV_2D", 16), ("DEPTHWISE_CONV_2D", 8))]
+    graphs, costs = tuple(layer.graph() for layer in layers), committed(QUICK)
+    for graph, count in zip(graphs, bench(QUICK).count(graphs, tmp_path), strict=True):
+        (work,) = works_of(graph)
+        assert costs.instructions_of(work) == pytest.approx(count.instructions, rel=0.02)
+
+
 def test_counts_follow_the_layer(tmp_path):
     """Twice the rows, twice the positions: almost twice the instructions, and the extra is the same a row."""
     layers = tuple(SweepLayer("CONV_2D", (rows, 5, 8), 8).graph() for rows in (4, 8, 12))
