@@ -15,7 +15,8 @@ INSTALL = {
     "clang": ("clang", "clang", "llvm"),
     "arm-none-eabi-gcc": ("gcc-arm-none-eabi libnewlib-arm-none-eabi",
                           "arm-none-eabi-gcc-cs arm-none-eabi-newlib", "--cask gcc-arm-embedded"),
-    "arm-none-eabi-objcopy": ("binutils-arm-none-eabi", "arm-none-eabi-binutils-cs", "--cask gcc-arm-embedded"),
+    **{f"arm-none-eabi-{tool}": ("binutils-arm-none-eabi", "arm-none-eabi-binutils-cs", "--cask gcc-arm-embedded")
+       for tool in ("objcopy", "objdump", "readelf")},
     "qemu-system-arm": ("qemu-system-arm", "qemu-system-arm", "qemu"),
 }
 REQUIRED = ("gcc", "arm-none-eabi-gcc", "qemu-system-arm")  # what `make setup` sees to; `make test` to clang as well

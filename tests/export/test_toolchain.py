@@ -1,5 +1,6 @@
 """What set-up installs: a compiler without its C library counts as missing, and no failure is the end of set-up."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -122,3 +123,11 @@ def test_apt_asks_nothing(monkeypatch):
         environments.append((env["DEBIAN_FRONTEND"], stdin)), subprocess.CompletedProcess(command, 0))[1])
     install(("gcc",))
     assert environments == [("noninteractive", subprocess.DEVNULL)] * 2
+
+
+def test_every_tool_that_the_exporter_runs_can_be_installed():
+    """A tool without its line would end in a KeyError where it is missing."""
+    named = set()
+    for path in Path(toolchain.__file__).parent.glob("*.py"):
+        named |= set(re.findall(r'"(arm-none-eabi-\w+|qemu-system-arm|clang|gcc)"', path.read_text()))
+    assert {"arm-none-eabi-objdump", "arm-none-eabi-readelf"} <= named <= set(INSTALL)
