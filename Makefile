@@ -46,11 +46,11 @@ export-mcu: $(READY) ## .tflite, ONNX, C and the firmware image, in build/RUN/BO
 simulate: $(READY) ## Accuracy of the int8 net on the host, bit for bit, in ONNX Runtime [RUN MODEL DATA CLIPS LABELS]
 	@$(COMMAND) export.simulate $(NET_OPTIONS) $(call option,DATA,data) $(call option,CLIPS,clips) $(call option,LABELS,labels)
 
-emulate: $(READY) ## The firmware on an emulated Cortex-M: same clips, same bits [RUN MODEL BOARD DATA CLIPS LIMIT KERNELS]
+emulate: $(READY) ## The firmware on an emulated Cortex-M: same clips, same bits [RUN MODEL BOARD DATA CLIPS LIMIT KERNELS CMSIS_NN]
 	@$(COMMAND) export.emulate $(NET_OPTIONS) $(KERNEL_OPTIONS) $(call option,BOARD,board) $(call option,DATA,data) \
 		$(call option,CLIPS,clips) $(call option,LIMIT,limit)
 
-verify: $(READY) ## Every row through TFLite Micro, ONNX, host C, every core [RUN MODEL CLIPS INPUTS SEED LIMIT BOARD KERNELS]
+verify: $(READY) ## Every row through TFLite Micro, ONNX, host C, every core [RUN MODEL CLIPS INPUTS SEED LIMIT BOARD KERNELS CMSIS_NN]
 	@$(COMMAND) export.verify $(NET_OPTIONS) $(KERNEL_OPTIONS) $(call option,CLIPS,clips) $(call option,INPUTS,inputs) \
 		$(call option,SEED,seed) $(call option,LIMIT,limit) $(call option,BOARD,board)
 

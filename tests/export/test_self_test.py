@@ -2,6 +2,7 @@
 
 import ctypes
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,15 @@ from datasets.features import log_mel_codes
 from export.boards import load_board
 from export.emulator import Session
 from export.host_features import host_codes
-from export.image import build_image
+from export.image import Features, build_image
 from export.kernels import load_kernels
 from export.mcu import Exported, export_nets, read_nets
-from export.runs import resolve
+from export.onnx_writer import to_onnx
+from export.runs import input_quantizer, resolve
 from export.self_test import MAX_EXPECTED_BYTES, chirp, chirp_crc, generated_bytes, network_test
 from export.toolchain import have, host_compiler, install_line, run_tool
-from export.witness import tflm_scores
-from tests.export.models import Chain
+from export.witness import onnx_scores, tflm_scores
+from tests.export.models import Chain, small_model
 
 APP = Path(__file__).resolve().parents[2] / "firmware" / "app"
 COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "results" / "small-energy-aware" / "model.tflite"
@@ -89,14 +91,43 @@ def test_the_chirp_sweeps_every_band():
     assert len(np.unique(host_codes(chirp()[None]))) > 60
 
 
-def test_expected_scores_are_tflite_micros_and_tell_something():
+def test_expected_scores_are_tflite_micros():
     (net,) = read_nets((resolve(None, COMMITTED),))
     test = net.network.test
     inputs = generated_bytes(test.seed, net.graph.input.bytes).view(np.int8).reshape(net.graph.input.shape)
-    scores = tflm_scores(COMMITTED.read_bytes(), inputs)[0]
-    np.testing.assert_array_equal(test.expected.view(np.int8), scores)
-    assert len(np.unique(scores)) >= 10, "twelve scores, all at their limits, would notice little"
+    np.testing.assert_array_equal(test.expected.view(np.int8), tflm_scores(COMMITTED.read_bytes(), inputs)[0])
     assert network_test(net.graph, net.model).seed == test.seed
+
+
+def test_the_chosen_seed_notices_wrong_weights():
+    """One bit of one weight, 40 times: what one input of a net that averages can see is about half of them."""
+    (net,) = read_nets((resolve(None, COMMITTED),))
+    test, graph, rng = net.network.test, net.graph, np.random.default_rng(3)
+    inputs = generated_bytes(test.seed, graph.input.bytes).view(np.int8).reshape(graph.input.shape)
+    weights = [i for op in graph.ops for i in op.inputs[1:2] if graph.tensors[i].data is not None]
+    noticed = sum((onnx_scores(to_onnx(with_a_wrong_bit(graph, int(rng.choice(weights)), rng)), inputs)
+                   != test.expected.view(np.int8)).any() for _ in range(40))
+    assert noticed >= 16
+
+
+def with_a_wrong_bit(graph, tensor: int, rng):
+    data = graph.tensors[tensor].data.copy()
+    data.reshape(-1).view(np.uint8)[rng.integers(data.size)] ^= np.uint8(1 << rng.integers(8))
+    changed = replace(graph.tensors[tensor], data=data)
+    return replace(graph, tensors=(*graph.tensors[:tensor], changed, *graph.tensors[tensor + 1:]))
+
+
+@needs_emulator
+@pytest.mark.emulator
+def test_wrong_codes_are_reported_as_the_features(tmp_path):
+    """Another checksum of the chirp's codes: the bit that C and Python call the features'."""
+    done = exported(tmp_path, small_model())
+    features = Features(input_quantizer(done.nets[0].graph), chirp_crc() ^ 1)
+    image = build_image(done.folder, tuple(net.network for net in done.nets), load_board("mps2-an386"), done.folder,
+                        features)
+    with (Session(image.elf, load_board("mps2-an386").emulator) as session,
+          pytest.raises(UserError, match="failed its self-test at boot: features$")):
+        session.check(image)
 
 
 def exported(folder: Path, *models: bytes, board: str = "mps2-an386") -> Exported:

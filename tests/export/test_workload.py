@@ -3,7 +3,7 @@
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from export.graph import Window
@@ -38,9 +38,15 @@ kernels = st.tuples(st.integers(1, 5), st.integers(1, 4))
 strides = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
 
+def is_strided_row(plane, kernel, stride) -> bool:
+    """Which is written, and counted, as a column: tested below."""
+    return plane[0] == kernel[0] == 1 and stride[1] > 1
+
+
 @settings(max_examples=60, deadline=None)
 @given(sizes, kernels, strides, st.sampled_from([(1, 1), (2, 1)]), st.integers(1, 5), st.integers(1, 9))
 def test_convolutions_count_taps_and_rows_inside_the_plane(plane, kernel, stride, dilation, in_c, out_c):
+    assume(not is_strided_row(plane, kernel, stride))
     layer = SweepLayer("CONV_2D", (*plane, in_c), out_c, kernel, stride, dilation)
     taps, rows = walked(layer)
     found = amounts(layer)
@@ -54,6 +60,7 @@ def test_convolutions_count_taps_and_rows_inside_the_plane(plane, kernel, stride
 @given(sizes, kernels, strides, st.sampled_from(["DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "MAX_POOL_2D"]),
        st.integers(1, 9))
 def test_depthwise_and_pools_count_each_channel(plane, kernel, stride, op, channels):
+    assume(not is_strided_row(plane, kernel, stride))
     layer = SweepLayer(op, (*plane, channels), channels, kernel, stride)
     taps, rows = walked(layer)
     found = amounts(layer)
