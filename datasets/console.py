@@ -32,7 +32,7 @@ def run_command(main: Callable[[], None]) -> None:
     except UserError as error:
         _stop(str(error), 2)
     except KeyboardInterrupt:
-        _stop("stopped by Ctrl-C; finished steps are kept, the same command goes on from there", 1)
+        _stop("stopped by Ctrl-C; what was finished is kept, give the same command again", 1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -9,6 +9,7 @@ from functools import cache
 
 from export.arithmetic import same_padding
 from export.graph import Graph, Op, Tensor, Window
+from export.operators.convolution import is_strided_row
 from export.shape import LayerShape
 
 CONSTANT = "layer"  # the amount that is 1 for every layer
@@ -57,12 +58,12 @@ def work_of(layer: Geometry) -> Work:
 
 
 def _as_written(layer: Geometry) -> Geometry:
-    """A row that a convolution walks in steps is written as a column: export.operators.convolution says why."""
-    if layer.op not in ("CONV_2D", "DEPTHWISE_CONV_2D") or not layer.inputs[0] == layer.window.kernel[0] == 1:
+    """A row that a convolution walks in steps is written as a column."""
+    if layer.op not in ("CONV_2D", "DEPTHWISE_CONV_2D") or not is_strided_row(layer.inputs[0], layer.window):
         return layer
     pairs = {name: value[::-1] for name, value in vars(layer.window).items() if isinstance(value, tuple)}
     turned = [(w, h, c) for h, w, c in (layer.inputs, layer.outputs)]
-    return Geometry(layer.op, *turned, replace(layer.window, **pairs)) if layer.window.stride[1] > 1 else layer
+    return Geometry(layer.op, *turned, replace(layer.window, **pairs))
 
 
 def works_of(graph: Graph) -> tuple[Work, ...]:

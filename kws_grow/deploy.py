@@ -32,7 +32,7 @@ def _limit(weight: np.ndarray) -> np.ndarray:
     """Largest |weight| of each channel (axis 0); never zero, which no scale can have.
 
     A smaller one gains next to nothing in squared error: a channel's few hundred weights gain less in rounding than the
-    largest loses when clipped (docs/results/quantization).
+    largest loses when clipped.
     """
     return np.maximum(np.abs(weight).reshape(len(weight), -1).max(1), 1e-6).astype(np.float32)
 

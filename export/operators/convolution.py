@@ -6,7 +6,7 @@ import numpy as np
 
 from export.arithmetic import channel_multipliers
 from export.c_operator import COp, channel_quantization, dims, numbers, tile
-from export.graph import bias_of
+from export.graph import Window, bias_of
 from export.onnx_operator import OnnxOp, exact_sums, requantized, window_attributes
 from export.operators.operator import Breach, Call
 from export.operators.rules import accumulator_breach, largest_input
@@ -27,7 +27,7 @@ def sums_breach(call: Call, weight: np.ndarray) -> Iterator[Breach]:
 def write_c(op: COp, call: str, params: str, multiplier: str) -> tuple[str, ...]:
     """call: of the kernel; params: its struct; multiplier: the depthwise's ch_mult field."""
     (x, weight), result = op.operands[:2], op.result
-    turn = _turned if _is_strided_row(op) else tuple
+    turn = _turned if is_strided_row(x.shape[1], op.op.window) else tuple
     multipliers, shifts = channel_multipliers(x.scale[0], weight.scale, result.scale[0], result.shape[3])
     window = op.op.window
     tiles = ", ".join(tile(turn(pair)) for pair in (window.stride, window.padding_before, window.dilation))
@@ -52,11 +52,10 @@ def _turned(pair) -> tuple:
     return columns, rows
 
 
-def _is_strided_row(op: COp) -> bool:
+def is_strided_row(rows: int, window: Window) -> bool:
     """A plane of one row, walked in steps of several columns. It is written as one column, which is the same memory:
     CMSIS-NN's arm_convolve_1_x_n_s8 (MVE; v7.0.0 to commit 99f736a) gives wrong bytes or an error for such strides."""
-    window = op.op.window
-    return op.x.shape[1] == window.kernel[0] == 1 and window.stride[1] > 1
+    return rows == window.kernel[0] == 1 and window.stride[1] > 1
 
 
 def write_onnx(op: OnnxOp, weight: np.ndarray, group: int) -> str:

@@ -30,7 +30,7 @@ def test_ctrl_c_during_imports_is_one_line(tmp_path):
     _, error = process.communicate(timeout=30)
     assert process.returncode == 1
     assert error.splitlines() == [
-        "error: stopped by Ctrl-C; finished steps are kept, the same command goes on from there"]
+        "error: stopped by Ctrl-C; what was finished is kept, give the same command again"]
 
 
 def test_arguments_reach_the_command(tmp_path):
