@@ -55,13 +55,15 @@ def all_of_row(good: np.ndarray) -> np.ndarray:
     return good.reshape(len(good), -1).all(axis=1)
 
 
-def table(checks: tuple[Check, ...], left_out: dict[str, str]) -> str:
-    """One line a check: rows, equal rows, and instructions where counted; or why it was left out."""
-    width = max(map(len, (*(each.what for each in checks), *left_out)))
+def table(checks: tuple[Check, ...], left_out: dict[str, str], failed: dict[str, str] | None = None) -> str:
+    """One line a check: rows, equal rows, and instructions where counted; then who failed or was left out, and why."""
+    others = {what: f"failed: {why}" for what, why in (failed or {}).items()}
+    others |= {what: f"left out: {why}" for what, why in left_out.items()}
+    width = max(map(len, (*(each.what for each in checks), *others)))
     counted = any(each.instructions is not None for each in checks)
     head = f"{'':<{width}}  rows  equal_rows{'  instructions' if counted else ''}"
     return "\n".join([head, *(_line(each, width) for each in checks),
-                      *(f"{what:<{width}}  left out: {why}" for what, why in left_out.items())])
+                      *(f"{what:<{width}}  {why}" for what, why in others.items())])
 
 
 def _line(check: Check, width: int) -> str:
@@ -73,10 +75,18 @@ def equal_rows_of(checks: tuple[Check, ...]) -> dict[str, int]:
     return {each.what: each.equal_rows for each in checks}
 
 
-def report_difference(checks: tuple[Check, ...], names: tuple[str, ...], unit: str) -> None:
-    """Exit with status 1 and one line where a check failed, the rows being called `names`; else return."""
-    for each in checks:
-        if not each.equal.all():
-            first = names[int(np.argmin(each.equal))]
-            sys.exit(f"error: {each.what} fails on {int((~each.equal).sum())} of {len(each.equal)} {unit}, first "
-                     f"{first}; every byte must agree, so this is a bug of kws-grow: please report it")
+def report_difference(checks: tuple[Check, ...], names: tuple[str, ...], unit: str,
+                      failed: dict[str, str] | None = None) -> None:
+    """Exit with status 1 and one line where a check or somebody failed (why: `failed`), the rows being called `names`;
+    else return."""
+    different = [_difference(each, names, unit) for each in checks if not each.equal.all()]
+    lines = [*(f"{what} failed: {why}" for what, why in (failed or {}).items()), *different]
+    if different:
+        lines.append("every byte must agree, so this is a bug of kws-grow: please report it")
+    if lines:
+        sys.exit(f"error: {' '.join('; '.join(lines).split())}")
+
+
+def _difference(check: Check, names: tuple[str, ...], unit: str) -> str:
+    first = names[int(np.argmin(check.equal))]
+    return f"{check.what} fails on {int((~check.equal).sum())} of {len(check.equal)} {unit}, first {first}"

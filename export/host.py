@@ -90,15 +90,17 @@ def sanitizing_compiler() -> str:
 
 
 def sanitized_scores(graphs: tuple[Graph, ...], networks: tuple[Network, ...],
-                     inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-    """[n, outputs] of each graph, by one program that holds all of them and is watched by the sanitizers.
+                     inputs: tuple[np.ndarray, ...]) -> tuple[tuple[np.ndarray, ...], tuple[str, ...]]:
+    """[n, outputs] of each graph, by one program that holds all of them and is watched by the sanitizers; and the
+    networks that fail its self-test.
 
     inputs: [n, ...] for each graph; all of the graphs' types. UserError where a sanitizer finds something.
     """
     with tempfile.TemporaryDirectory() as folder:
         program = compile_program(graphs, networks, Path(folder))
+        failed = run_tool([program], "the self-test of the host's program").splitlines()
         return tuple(_program_scores(program, index, graph, rows)
-                     for index, (graph, rows) in enumerate(zip(graphs, inputs, strict=True)))
+                     for index, (graph, rows) in enumerate(zip(graphs, inputs, strict=True))), tuple(failed)
 
 
 def compile_program(graphs: tuple[Graph, ...], networks: tuple[Network, ...], folder: Path) -> Path:

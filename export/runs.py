@@ -1,5 +1,6 @@
 """What the user names by RUN or MODEL: a finished run of kws_grow, or any int8 .tflite."""
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from export.graph import Graph
 from export.tflite_reader import read_tflite
 
 RUNS = Path("runs")
+NAME_BYTES = 100  # of a folder; file systems allow 255
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,14 @@ def resolve_several(run: str | None = None, models: str | Path | None = None, ru
     if not models or Path(models).is_file():
         return (resolve(run, models, runs),)
     return tuple(resolve(run, model, runs) for model in re.split(r"[,\s]+", str(models).strip(", ")))
+
+
+def joint_name(runs: tuple[Run, ...]) -> str:
+    """The name of one net or several together; where that is long, its beginning and a part of its SHA-256."""
+    name = "+".join(run.name for run in runs)
+    if len(runs) == 1 or len(name.encode()) <= NAME_BYTES:
+        return name
+    return f"{name.encode()[:NAME_BYTES - 9].decode(errors='ignore')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _of_model(path: Path) -> Run:

@@ -4,7 +4,8 @@ import time
 from argparse import Namespace
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -16,13 +17,13 @@ from datasets.waveforms import emulation_clips
 from export.boards import Board, board_names, emulated_board, load_board
 from export.checks import Check, Witness, choose_witnesses, equal_rows_of, report_difference, rows_equal, table
 from export.emulate import SELF_TEST_PASSED, build, row_limit
-from export.emulator import Session
+from export.emulator import Session, check_identity
 from export.host import sanitized_scores, sanitizing_compiler
 from export.host_features import host_codes
 from export.image import Image
 from export.kernels import KernelSet, load_kernels
 from export.mcu import Net, read_nets
-from export.runs import clips_name, input_quantizer, net_parser, resolve_several
+from export.runs import clips_name, input_quantizer, joint_name, net_parser, resolve_several
 from export.stimuli import load_inputs, random_stimuli
 from export.toolchain import ARM_TOOLS, find_tool
 from export.witness import onnx_scores, tflm_runtime, tflm_scores
@@ -48,21 +49,32 @@ class Case:
 
     @property
     def name(self) -> str:
-        return "+".join(net.run.name for net in self.nets)
+        return joint_name(tuple(net.run for net in self.nets))
 
-    def each(self, ask) -> tuple[np.ndarray, ...]:
-        """ask(net, inputs) of every net."""
-        return tuple(ask(net, inputs) for net, inputs in zip(self.nets, self.stimuli.inputs, strict=True))
+    def each(self, ask) -> tuple[tuple[np.ndarray, ...], tuple[str, ...]]:
+        """ask(net, inputs) of every net; and that no self-test failed, there being none."""
+        return tuple(ask(net, inputs) for net, inputs in zip(self.nets, self.stimuli.inputs, strict=True)), ()
 
 
 @dataclass(frozen=True)
 class Answer:
     """What one witness computes: scores [n, outputs] of every net. instructions: of every net, per inference, on an
-    emulated core."""
+    emulated core. failed: what went wrong, by whose it is: the witness's, where it has no scores, or its self-test's.
+    """
 
     what: str
-    scores: tuple[np.ndarray, ...]
-    instructions: tuple[int | None, ...]
+    scores: tuple[np.ndarray, ...] = ()
+    instructions: tuple[int | None, ...] = ()
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, what: str, ask: Callable[[], tuple]) -> "Answer":
+        """ask() returns scores, instructions, and the parts of the self-test that failed; or raises a UserError."""
+        try:
+            scores, instructions, parts = ask()
+        except UserError as error:
+            return cls(what, failed={what: str(error)})
+        return cls(what, scores, instructions, {f"{what}, self-test": ", ".join(parts)} if parts else {})
 
 
 @dataclass(frozen=True)
@@ -78,11 +90,12 @@ def main() -> None:
     """Ask everyone, compare, report; exit status 1 where one byte differs."""
     arguments = _arguments()
     start_s = time.monotonic()
+    runs = resolve_several(arguments.run, arguments.model)
+    folder = discard_summary(arguments.out or Path("build") / joint_name(runs) / "verify")
     company = gather(arguments.board)
     kernels = load_kernels(arguments.kernels, arguments.cmsis_nn)
-    nets = read_nets(resolve_several(arguments.run, arguments.model))
+    nets = read_nets(runs)
     case = Case(nets, read_stimuli(arguments, nets))
-    folder = arguments.out or Path("build") / case.name / "verify"
     answers = (*ask_host(company.witnesses, case), *ask_boards(company.boards, case, folder, kernels))
     checks = compare(answers, case)
     print(report(case, answers, checks, company))
@@ -90,7 +103,7 @@ def main() -> None:
         "kernels": kernels.name, "seed": arguments.seed, "wall_s": round(time.monotonic() - start_s, 1),
         "commit": commit()}
     finish(summary, folder, f"Verified {case.name}")
-    report_difference(checks, case.stimuli.names, "rows")
+    report_difference(checks, case.stimuli.names, "rows", failures(answers))
 
 
 def _arguments() -> Namespace:
@@ -102,6 +115,12 @@ def _arguments() -> Namespace:
     parser.add_argument("--seed", type=seed, default=0, help="of random inputs; default: 0")
     parser.add_argument("--out", type=Path, help="for the results; default: build/RUN/verify")
     return parser.parse_args()
+
+
+def discard_summary(folder: Path) -> Path:
+    """`folder`, without the summary of an older command: where this one fails, it would look current."""
+    (folder / "summary.json").unlink(missing_ok=True)
+    return folder
 
 
 def seed(text: str) -> int:
@@ -175,7 +194,12 @@ WITNESSES = (  # the first that is there is the reference
 
 def ask_host(witnesses: tuple[Witness, ...], case: Case) -> tuple[Answer, ...]:
     """What this machine computes."""
-    return tuple(Answer(witness.what, witness.ask(case), (None,) * len(case.nets)) for witness in witnesses)
+    return tuple(Answer.of(witness.what, lambda witness=witness: _ask_witness(witness, case)) for witness in witnesses)
+
+
+def _ask_witness(witness: Witness, case: Case) -> tuple:
+    scores, failed = witness.ask(case)
+    return scores, (None,) * len(case.nets), failed
 
 
 def ask_boards(boards: tuple[Board, ...], case: Case, folder: Path, kernels: KernelSet) -> tuple[Answer, ...]:
@@ -183,11 +207,11 @@ def ask_boards(boards: tuple[Board, ...], case: Case, folder: Path, kernels: Ker
     rows, stop = sum(map(len, case.stimuli.inputs)), Event()
     with ThreadPoolExecutor(cores()) as pool, progress(None, "emulating", len(boards) * rows, "row") as bar:
 
-        def ask(board: Board) -> Answer:
+        def ask(board: Board) -> tuple:
             image = build(case.nets, board, folder / board.name, kernels)
             return _ask_image(image, board, case, lambda: _step(bar, stop))
 
-        futures = [pool.submit(ask, board) for board in boards]
+        futures = [pool.submit(Answer.of, _what(board), partial(ask, board)) for board in boards]
         try:
             done = wait(futures, return_when=FIRST_EXCEPTION).done
         finally:
@@ -199,28 +223,28 @@ def ask_boards(boards: tuple[Board, ...], case: Case, folder: Path, kernels: Ker
 
 
 def _step(bar, stop: Event) -> None:
-    """One row more; an error of nobody's interest where another board has failed."""
+    """One row more; an error of nobody's interest where the command is ending."""
     bar.update()
     if stop.is_set():
         raise UserError("stopped")
 
 
-def _ask_image(image: Image, board: Board, case: Case, step: Callable[[], None]) -> Answer:
-    """Every row of every net through one image. UserError where it goes wrong or fails its self-test."""
+def _ask_image(image: Image, board: Board, case: Case, step: Callable[[], None]) -> tuple:
+    """Every row of every net through one image, as Answer.of takes it. UserError where it goes wrong."""
     scores, instructions = [], []
     with Session(image.elf, board.emulator) as session:
-        hello = session.check(image)
+        hello = check_identity(session.hello(), image)
         for index, (net, inputs) in enumerate(zip(case.nets, case.stimuli.inputs, strict=True)):
             results = [(session.scores(row, hello, index), step())[0] for row in inputs]
             scores.append(np.array([row for row, _ in results]).view(net.graph.output.dtype))
             ticks = np.mean([ticks for _, ticks in results])
             instructions.append(round(float(ticks) * board.emulator.instructions_per_tick))
-    return Answer(_what(board), tuple(scores), tuple(instructions))
+    return tuple(scores), tuple(instructions), hello.failures() or (hex(hello.self_test),) * bool(hello.self_test)
 
 
 def compare(answers: tuple[Answer, ...], case: Case) -> tuple[Check, ...]:
-    """Everyone's scores of every net against the first's."""
-    reference, *others = answers
+    """The scores of every net by all who answered, against the first's of them."""
+    reference, *others = answered(answers)
     return tuple(
         Check(_title(answer.what, net, case), rows_equal(scores, expected), instructions)
         for answer in others
@@ -228,25 +252,41 @@ def compare(answers: tuple[Answer, ...], case: Case) -> tuple[Check, ...]:
                                                        strict=True))
 
 
+def answered(answers: tuple[Answer, ...]) -> tuple[Answer, ...]:
+    """Those with scores; the first is the reference. ONNX Runtime always is among them."""
+    return tuple(answer for answer in answers if answer.scores)
+
+
+def failures(answers: tuple[Answer, ...]) -> dict[str, str]:
+    """All that went wrong, by whose it is."""
+    return {who: why for answer in answers for who, why in answer.failed.items()}
+
+
 def _title(what: str, net: Net, case: Case) -> str:
     return what if len(case.nets) == 1 else f"{what}, {net.network.prefix} {net.run.name}"
 
 
 def report(case: Case, answers: tuple[Answer, ...], checks: tuple[Check, ...], company: Company) -> str:
-    """What was asked, whether the boards' self-tests passed (they would have ended the command), and the table."""
-    head = f"{len(case.stimuli.names)} rows, {case.stimuli.source}; reference: {answers[0].what}"
-    return "\n".join([head, *([SELF_TEST_PASSED] if company.boards else []), table(checks, company.left_out)])
+    """What was asked, whether every board passed its self-test, and the table."""
+    failed = failures(answers)
+    head = f"{len(case.stimuli.names)} rows, {case.stimuli.source}; reference: {answered(answers)[0].what}"
+    passed = [SELF_TEST_PASSED] if company.boards and not failed else []
+    return "\n".join([head, *passed, table(checks, company.left_out, failed)])
 
 
 def summarize(case: Case, answers: tuple[Answer, ...], checks: tuple[Check, ...], company: Company) -> dict:
-    """What summary.json says; keys as everywhere (DESIGN, "What they type"). equal_rows: equal by every witness."""
-    equal = np.logical_and.reduce([each.equal for each in checks])
+    """What summary.json says; keys as everywhere (DESIGN, "What they type"). equal_rows: equal by everyone
+    who was asked, so none where one did not answer."""
+    everyone = len(answered(answers)) == len(answers)
+    equal = int(np.logical_and.reduce([each.equal for each in checks]).sum()) if everyone else 0
+    failed = failures(answers)
     counted = {each.what: each.instructions for each in checks if each.instructions is not None}
     return {
         "run": case.name, "boards": [board.name for board in company.boards], "rows": len(case.stimuli.names),
-        "equal_rows": int(equal.sum()), "stimuli": case.stimuli.source, "reference": answers[0].what,
+        "equal_rows": equal, "stimuli": case.stimuli.source, "reference": answered(answers)[0].what,
         "equal_rows_of": equal_rows_of(checks), "instructions_per_inference_of": counted,
         "model_sha256": [net.graph.sha256 for net in case.nets],
+        "failed": [f"{what}: {why}" for what, why in failed.items()],
         "left_out": [f"{what}: {why}" for what, why in company.left_out.items()],
     }
 

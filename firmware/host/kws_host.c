@@ -1,4 +1,5 @@
-/* The image's networks as a program for this machine: kws_host NETWORK INPUTS OUTPUTS scores one input after the other.
+/* The image's networks as a program for this machine: kws_host NETWORK INPUTS OUTPUTS scores one input after the other;
+ * kws_host alone runs the self-test and prints a line for each network that fails it.
  * Made for sanitizers: every buffer lies on the heap and has exactly its size, and the arena starts as garbage. */
 #include <stdint.h>
 #include <stdio.h>
@@ -30,10 +31,18 @@ static int score_all(const kws_network *network, FILE *inputs, FILE *outputs) {
     return status;
 }
 
+static int print_self_test(void) {
+    const uint32_t failed = kws_self_test();
+    for (unsigned n = 0; n < KWS_NETWORKS; n++) {
+        if (failed >> n & 1u) printf("network %u\n", n);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv) {
+    if (argc == 1) return print_self_test();
     const unsigned long index = argc == 4 ? strtoul(argv[1], NULL, 10) : KWS_NETWORKS;
-    if (index >= KWS_NETWORKS) return fail("usage: kws_host NETWORK INPUTS OUTPUTS");
-    if (kws_self_test()) return fail("the self-test failed");
+    if (index >= KWS_NETWORKS) return fail("usage: kws_host [NETWORK INPUTS OUTPUTS]");
     FILE *const inputs = fopen(argv[2], "rb"), *const outputs = fopen(argv[3], "wb");
     int status = inputs && outputs ? score_all(&kws_networks[index], inputs, outputs) : fail("cannot open the files");
     if (inputs) fclose(inputs);

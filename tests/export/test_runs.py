@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from datasets.console import UserError
 from datasets.features import MfccQuantizer
 from export.net import save_net
-from export.runs import clips_name, input_quantizer, resolve, resolve_several, run_name
+from export.runs import NAME_BYTES, clips_name, input_quantizer, joint_name, resolve, resolve_several, run_name
 from export.tflite_reader import read_tflite
 from tests.export.models import LABELS, Chain, random_net, small_model
 
@@ -116,6 +117,17 @@ def test_several_models(tmp_path, text, names):
         path.write_bytes(Chain((1, 4)).dense(2).content())
     found = resolve_several(None, text.format(*paths))
     assert "".join(run.name for run in found) == names
+
+
+def test_the_joint_name_of_many_is_short_and_their_own(tmp_path):
+    (tmp_path / "a.tflite").write_bytes(Chain((1, 4)).dense(2).content())
+    run = resolve(None, tmp_path / "a.tflite")
+    long = [tuple(replace(run, name=f"é{40 * 'x'}{i}") for i in range(count)) for count in (1, 6, 7)]
+    assert joint_name((run, run)) == "a+a"
+    assert joint_name(long[0]) == long[0][0].name
+    names = [joint_name(runs) for runs in long[1:]]
+    assert len(set(names)) == 2
+    assert all(80 < len(name.encode()) <= NAME_BYTES and name.startswith(long[0][0].name) for name in names)
 
 
 def test_a_path_with_a_space_is_one_model(tmp_path, runs):

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -125,7 +126,7 @@ def test_one_byte_that_differs_ends_in_status_one(verified, monkeypatch, tmp_pat
 
     def lie(*arguments):
         answer = honest(*arguments)
-        (answer[0] if isinstance(answer, tuple) else answer)[3, 1] ^= 1
+        (answer[0][0] if isinstance(answer, tuple) else answer)[3, 1] ^= 1
         return answer
 
     monkeypatch.setattr(verify, witness, lie)
@@ -156,24 +157,87 @@ def test_one_byte_of_one_core_ends_in_status_one(verified, monkeypatch):
 
 @needs_emulator
 @pytest.mark.emulator
-def test_a_board_that_goes_wrong_ends_the_command(tmp_path, monkeypatch):
-    """In its own words; the other, which would take an hour, is stopped."""
-    honest = verify.Session.check
+def test_a_bug_in_asking_a_board_ends_the_command(tmp_path, monkeypatch):
+    """The other board, which would take an hour, is stopped."""
+    honest = verify.Session.hello
 
-    def check(self, image):
+    def hello(self):
         if self.emulator.machine == "mps2-an386":
-            self.fail("broke down")
-        return honest(self, image)
+            raise RuntimeError("broke down")
+        return honest(self)
 
-    monkeypatch.setattr(verify.Session, "check", check)
+    monkeypatch.setattr(verify.Session, "hello", hello)
     monkeypatch.setattr(verify, "cores", lambda: 2)
     (tmp_path / "small.tflite").write_bytes(small_net())
     nets = read_nets((resolve(None, tmp_path / "small.tflite"),))
     inputs = np.broadcast_to(np.int8(0), (1_000_000, 49, 10, 1))
     case = verify.Case(nets, verify.Stimuli((inputs,), (), "zeros"))
     boards = tuple(map(load_board, ("mps2-an385", "mps2-an386")))
-    with pytest.raises(UserError, match="on mps2-an386: the image broke down"):
+    with pytest.raises(RuntimeError, match="broke down"):
         verify.ask_boards(boards, case, tmp_path, load_kernels(None, None))
+
+
+@needs_emulator
+@pytest.mark.emulator
+def test_boards_that_cannot_be_asked_are_lines_and_the_others_are_compared(verified, monkeypatch, tmp_path, capsys):
+    honest = verify.Session.hello
+
+    def hello(self):
+        if self.emulator.machine != "mps2-an386":
+            self.fail("broke down")
+        return honest(self)
+
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "summary.json").write_text('{"equal_rows": 3}')
+    monkeypatch.setattr(verify.Session, "hello", hello)
+    monkeypatch.setattr(verify, "board_names", lambda: ("mps2-an385", "mps2-an386", "mps2-an505"))
+    with pytest.raises(SystemExit) as end:
+        verified("--limit", "3")
+    broken = ("mps2-an385 (cortex-m3)", "mps2-an505 (cortex-m33)")
+    assert str(end.value).startswith(f"error: {broken[0]} failed: ")
+    assert f"; {broken[1]} failed: " in str(end.value)
+    assert "bug of kws-grow" not in str(end.value)
+    out = capsys.readouterr().out
+    assert "self-test: passed" not in out
+    for what in broken:
+        assert re.search(rf"^{re.escape(what)} +failed: .*the image broke down$", out, re.MULTILINE)
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert set(summary["equal_rows_of"].items()) == {
+        (what, 3) for what in ("ONNX Runtime", "host C, sanitizers", "mps2-an386 (cortex-m4)")}
+    assert (summary["rows"], summary["equal_rows"], len(summary["failed"])) == (3, 0, 2)
+
+
+@needs_emulator
+@pytest.mark.emulator
+def test_who_fails_the_self_test_is_asked_all_rows_and_fails_the_command(verified, monkeypatch, tmp_path, capsys):
+    """The second net's expected scores are wrong; its rows are right."""
+    honest = verify.read_nets
+
+    def lie(runs):
+        first, second = honest(runs)
+        test = replace(second.network.test, expected=second.network.test.expected ^ np.uint8(1))
+        return first, replace(second, network=replace(second.network, test=test))
+
+    monkeypatch.setattr(verify, "read_nets", lie)
+    with pytest.raises(SystemExit) as end:
+        verified("--limit", "4", "--board", "mps2-an386", model="small other")
+    assert str(end.value) == ("error: host C, sanitizers, self-test failed: network 1; "
+                              "mps2-an386 (cortex-m4), self-test failed: network 1")
+    out = capsys.readouterr().out
+    assert "self-test: passed" not in out
+    assert re.search(r"^mps2-an386 \(cortex-m4\), self-test +failed: network 1$", out, re.MULTILINE)
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["equal_rows_of"]["mps2-an386 (cortex-m4), network_1 other"] == 4
+    assert summary["failed"] == ["host C, sanitizers, self-test: network 1",
+                                 "mps2-an386 (cortex-m4), self-test: network 1"]
+
+
+def test_an_older_summary_is_gone_where_the_command_fails(verified, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "summary.json").write_text('{"equal_rows": 200}')
+    with pytest.raises(SystemExit):
+        verified("--inputs", "nowhere.npy")
+    assert not (tmp_path / "out" / "summary.json").exists()
 
 
 @needs_emulator
@@ -234,7 +298,7 @@ def test_the_program_is_clean_under_each_compiler(compiler, tmp_path, monkeypatc
     rows.write_bytes(bytes(3 * nets[0].graph.input.bytes))
     run_tool([program, "1", rows, outputs], "the program")
     assert outputs.stat().st_size == 3 * nets[1].graph.output.bytes
-    with pytest.raises(UserError, match="error: usage: kws_host NETWORK INPUTS OUTPUTS"):
+    with pytest.raises(UserError, match="error: usage: kws_host .NETWORK INPUTS OUTPUTS."):
         run_tool([program, "2", rows, outputs], "the program")
 
 
