@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,10 +64,17 @@ def resolve(run: str | None = None, model: str | Path | None = None, runs: Path 
 
 
 def resolve_several(run: str | None = None, models: str | Path | None = None, runs: Path = RUNS) -> tuple[Run, ...]:
-    """resolve(), where `models` may name several files, with commas or spaces between them."""
+    """resolve(), where `models` may name several files: with commas between them, or else with spaces.
+
+    UserError, beside resolve's, where `models` names none.
+    """
     if not models or Path(models).is_file():
         return (resolve(run, models, runs),)
-    return tuple(resolve(run, model, runs) for model in re.split(r"[,\s]+", str(models).strip(", ")))
+    text = str(models)
+    named = [name.strip() for name in (text.split(",") if "," in text else text.split()) if name.strip()]
+    if not named:
+        raise UserError(f"MODEL={text}: names no file; allowed: one .tflite, or several with commas or spaces between")
+    return tuple(resolve(run, name, runs) for name in named)
 
 
 def joint_name(runs: tuple[Run, ...]) -> str:

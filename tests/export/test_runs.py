@@ -139,6 +139,19 @@ def test_a_path_with_a_space_is_one_model(tmp_path, runs):
         resolve_several(None, f"nowhere.tflite {path.name}")
 
 
+def test_commas_between_paths_with_spaces(tmp_path):
+    for name in ("a b", "c  d"):
+        (tmp_path / f"{name}.tflite").write_bytes(Chain((1, 4)).dense(2).content())
+    found = resolve_several(None, f"{tmp_path}/a b.tflite, {tmp_path}/c  d.tflite,")
+    assert [run.name for run in found] == ["a b", "c  d"]
+
+
+@pytest.mark.parametrize("text", [",", ", ", " ", " ,\t, "])
+def test_separators_alone_are_no_model(runs, text):
+    with pytest.raises(UserError, match=f"MODEL={text}: names no file; allowed: one .tflite, or several with commas"):
+        resolve_several(None, text, runs)
+
+
 def test_run_and_model_exclude_each_other(runs):
     with pytest.raises(UserError, match="RUN=old and MODEL=x.tflite: name one of the two"):
         resolve("old", "x.tflite", runs)
