@@ -46,7 +46,8 @@ class Image:
 
     flash_bytes: code, constants and initial data. ram_bytes: arena_bytes + buffer_bytes + stack_bytes.
     arena_bytes: of the networks; buffer_bytes: every other variable; stack_bytes: reserved.
-    identity: SHA-256 of everything that the image was made from; the image tells it to the host.
+    identity: SHA-256 of everything that the image was made from, the compiler with its libraries by its version; the
+    image tells it to the host.
     prefixes: of the networks, in the order in which requests name them.
     """
 
@@ -84,9 +85,10 @@ def build_image(network_dir: Path, networks: tuple[Network, ...], board: Board, 
     work = Path(out_dir) / WORK
     sources = [*_network_sources(Path(network_dir), networks), *write_tables(networks, features, work),
                *_shared(features), *board.sources]
-    identity = _identity([*sources, *libraries], [work, Path(network_dir)], board, kernels)
+    script = linker_script(board.region("flash"), board.region("ram"))
+    write_text(work / "board.ld", script)
+    identity = _identity([*sources, *libraries], [work, Path(network_dir)], board, kernels, script)
     _write_image_header(work, identity)
-    write_text(work / "board.ld", linker_script(board.region("flash"), board.region("ram")))
     objects = _compile_all(sources, Path(network_dir), work, board, kernels)
     elf = _link([*objects, *libraries], kernels.link_flags, work, Path(out_dir), board)
     return _measure(elf, board, identity, networks)
@@ -116,12 +118,14 @@ def _shared(features: Features | None) -> list[Path]:
     return [path for path in every if features is not None or path not in of_features]
 
 
-def _identity(sources: list[Path], folders: list[Path], board: Board, kernels: KernelSet) -> str:
-    """Hash of all that goes in: sources, libraries, headers, flags, board."""
-    headers = [path for folder in [*folders, *(FIRMWARE / name for name in INCLUDES)] for path in folder.glob("*.h")
-               if path.name != "kws_image.h"]
-    digest = hashlib.sha256(repr((board.name, board.cpu_flags, board.defines, board.regions, _FLAGS,
-                                  kernels.name)).encode())
+def _identity(sources: list[Path], folders: list[Path], board: Board, kernels: KernelSet, script: str) -> str:
+    """Hash of all that goes in: sources, libraries, headers, the linker's script, flags, compiler, board."""
+    folders = [*folders, *(FIRMWARE / name for name in INCLUDES)]
+    headers = [path for folder in folders for path in folder.glob("*.h") if path.name != "kws_image.h"]
+    headers += [path for folder in kernels.includes for path in folder.rglob("*.h")]
+    compiler = run_tool(["arm-none-eabi-gcc", "--version"], "the compiler's version").partition("\n")[0]
+    digest = hashlib.sha256(repr((board.name, board.cpu_flags, board.defines, board.clock_hz, _FLAGS, _LINK,
+                                  kernels.name, kernels.defines, kernels.link_flags, script, compiler)).encode())
     for path in sorted([*sources, *headers], key=lambda path: (path.name, str(path))):
         digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from datasets.console import UserError
+from export import image as image_module
 from export.boards import board_names, load_board
 from export.image import STACK_BYTES, build_image
+from export.kernels import KernelSet
 from export.toolchain import first_error, have, install_line, run_tool
 from tests.export import standin
 
@@ -47,6 +49,36 @@ def test_the_same_bytes_twice_and_another_identity_for_another_network(network, 
     assert first.bin.read_bytes() == second.bin.read_bytes()
     standin.write_network(network, "sums[0] = 1;")
     assert build_image(network, standin.network(), board, tmp_path / "a", standin.FEATURES).identity != first.identity
+
+
+@needs_arm_gcc
+@pytest.mark.parametrize("change", [
+    lambda patch, _: patch.setattr(image_module, "STACK_BYTES", 2 * STACK_BYTES),
+    lambda patch, _: patch.setattr(image_module, "_LINK", (*image_module._LINK, "-Wl,-O1")),
+    lambda patch, _: patch.setattr(image_module, "run_tool", of_another_version),
+    lambda _, kernels: (kernels.folder / "Include" / "Internal" / "config.h").write_text("#define LANES 8\n"),
+    lambda _, kernels: (kernels.folder / "Include" / "extra.h").write_text("enum { EXTRA };\n")],
+    ids=["STACK_BYTES", "_LINK", "compiler", "internal header", "header"])
+def test_what_changes_the_identity(change, network, tmp_path, monkeypatch):
+    """A library's headers, too; here it is an empty one."""
+    kernels = KernelSet("cmsis-nn", tmp_path / "cmsis")
+    (kernels.folder / "Include" / "Internal").mkdir(parents=True)
+    (kernels.folder / "Include" / "Internal" / "config.h").write_text("#define LANES 4\n")
+    monkeypatch.setattr(KernelSet, "library", lambda *_: None)
+
+    def identity() -> str:
+        return build_image(network, standin.network(), load_board("mps2-an386"), tmp_path / "out", standin.FEATURES,
+                           kernels).identity
+
+    before = identity()
+    assert identity() == before
+    change(monkeypatch, kernels)
+    assert identity() != before
+
+
+def of_another_version(command: list, what: str) -> str:
+    """run_tool, by a compiler that calls itself another."""
+    return "arm-none-eabi-gcc 99\n" if "--version" in command else run_tool(command, what)
 
 
 @needs_arm_gcc
