@@ -29,12 +29,13 @@ from export.host_features import host_codes
 from export.image import Image
 from export.kernels import KernelSet, load_kernels
 from export.mcu import Net, export_nets
-from export.runs import Run, clips_name, input_quantizer, net_parser, resolve
+from export.runs import Run, clips_name, input_quantizer, net_parser, resolve, whole_number
 from export.toolchain import find_tool, host_compiler
 from export.witness import onnx_scores, tflm_runtime, tflm_scores
 
 DEFAULT_BOARD = "mps2-an386"
 DEFAULT_LIMIT = 200
+MAX_LIMIT = 100_000
 SELF_TEST_PASSED = "self-test: passed"
 
 
@@ -109,9 +110,7 @@ def _arguments() -> Namespace:
 
 def row_limit(text: str) -> int:
     """LIMIT."""
-    if not text.isdecimal() or int(text) < 1:
-        raise UserError(f"LIMIT={text}: allowed are whole numbers from 1 up")
-    return int(text)
+    return whole_number("LIMIT", text, 1, MAX_LIMIT)
 
 
 def clips_source(arguments: Namespace, run: Run) -> tuple[Path | None, str]:

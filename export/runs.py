@@ -12,6 +12,7 @@ from export.graph import Graph
 from export.tflite_reader import read_tflite
 
 RUNS = Path("runs")
+MAX_INPUT_BYTES = 64 << 20  # of random rows together; drawing them takes some 25 times as much
 NAME_BYTES = 100  # of a folder; file systems allow 255
 
 
@@ -96,6 +97,19 @@ def _of_folder(folder: Path) -> Run:
     return Run(folder.name, folder, folder / "model.tflite", tuple(summary["labels"]),
                summary.get("dataset", "unknown"), folder / "net.npz",
                data if summary.get("data") and data.is_dir() else None)
+
+
+def whole_number(name: str, text: str, least: int, most: int) -> int:
+    """The value of the option `name`. UserError unless it lies in [least, most]."""
+    digits = text.lstrip("0") or text[:1]
+    if not text.isdecimal() or len(digits) > len(str(most)) or not least <= int(digits) <= most:
+        raise UserError(f"{name}={text[:40]}: allowed are whole numbers from {least} to {most}")
+    return int(digits)
+
+
+def most_rows(graph: Graph) -> int:
+    """Rows of random inputs of `graph` that a machine's memory surely holds."""
+    return max(1, MAX_INPUT_BYTES // graph.input.bytes)
 
 
 def run_name(text: str) -> str:

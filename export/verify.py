@@ -23,7 +23,15 @@ from export.host_features import host_codes
 from export.image import Image
 from export.kernels import KernelSet, load_kernels
 from export.mcu import Net, read_nets
-from export.runs import clips_name, input_quantizer, joint_name, net_parser, resolve_several
+from export.runs import (
+    clips_name,
+    input_quantizer,
+    joint_name,
+    most_rows,
+    net_parser,
+    resolve_several,
+    whole_number,
+)
 from export.stimuli import load_inputs, random_stimuli
 from export.toolchain import ARM_TOOLS, find_tool
 from export.witness import onnx_scores, tflm_runtime, tflm_scores
@@ -125,9 +133,7 @@ def discard_summary(folder: Path) -> Path:
 
 def seed(text: str) -> int:
     """SEED."""
-    if not text.isdecimal():
-        raise UserError(f"SEED={text}: allowed are whole numbers from 0 up")
-    return int(text)
+    return whole_number("SEED", text, 0, 2**32 - 1)
 
 
 def read_stimuli(arguments: Namespace, nets: tuple[Net, ...]) -> Stimuli:
@@ -139,7 +145,8 @@ def read_stimuli(arguments: Namespace, nets: tuple[Net, ...]) -> Stimuli:
     if arguments.inputs:
         inputs = tuple(load_inputs(arguments.inputs, net.graph, arguments.limit) for net in nets)
         return Stimuli(inputs, _numbers(inputs), str(arguments.inputs))
-    inputs = tuple(random_stimuli(net.graph, arguments.limit, arguments.seed) for net in nets)
+    rows = min(arguments.limit, *(most_rows(net.graph) for net in nets))
+    inputs = tuple(random_stimuli(net.graph, rows, arguments.seed) for net in nets)
     return Stimuli(inputs, _numbers(inputs), f"random, SEED={arguments.seed}")
 
 

@@ -10,7 +10,7 @@ from datasets.console import UserError, progress
 from datasets.parallel import cores
 
 BATCH = 256
-ARENA_BYTES = 4 << 20
+ARENA_BYTES = (4 << 20, 64 << 20, 512 << 20)  # the first that is enough is taken
 
 
 def tflm_runtime():
@@ -25,8 +25,8 @@ def tflm_runtime():
 
 def tflm_scores(tflite: bytes, inputs: np.ndarray) -> np.ndarray:
     """[n, outputs] by TFLite Micro (PyPI tflite-micro), of the model's output type; inputs [n, ...], its input's type
-    and shape behind n."""
-    interpreter = tflm_runtime().Interpreter.from_bytes(bytes(tflite), arena_size=ARENA_BYTES)
+    and shape behind n. UserError where the package is missing or cannot take the model."""
+    interpreter = _tflm_interpreter(bytes(tflite))
     details, output = interpreter.get_input_details(0), interpreter.get_output_details(0)
     shape = tuple(details["shape"])
     scores = []
@@ -35,6 +35,16 @@ def tflm_scores(tflite: bytes, inputs: np.ndarray) -> np.ndarray:
         interpreter.invoke()
         scores.append(interpreter.get_output(0).ravel())
     return np.array(scores, output["dtype"])
+
+
+def _tflm_interpreter(tflite: bytes):
+    runtime = tflm_runtime()
+    for arena_bytes in ARENA_BYTES:
+        try:
+            return runtime.Interpreter.from_bytes(tflite, arena_size=arena_bytes)
+        except RuntimeError as error:
+            reason = error
+    raise UserError(f"TFLite Micro cannot take this model ({reason}); its arena has at most {ARENA_BYTES[-1]} bytes")
 
 
 def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:

@@ -12,7 +12,7 @@ from export.host import host_scores
 from export.onnx_writer import to_onnx
 from export.tflite_reader import read_tflite
 from export.toolchain import have, install_line
-from tests.export.models import random_inputs, small_model
+from tests.export.models import Chain, random_inputs, small_model
 
 
 def scored():
@@ -63,6 +63,19 @@ def test_the_next_compiler_is_taken(monkeypatch, tmp_path, no_kernels_yet):
 def test_without_tflite_micro_a_line_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "tflite_micro", None)
     with pytest.raises(UserError, match="TFLite Micro is not there .*pip install tflite-micro"):
+        witness.tflm_scores(small_model(), np.zeros((1, 49, 10, 1), np.int8))
+
+
+def test_tflite_micro_takes_an_arena_as_large_as_the_net_needs():
+    model = Chain((1, 800, 800, 8)).max_pool().mean().dense(3).content()
+    rows = np.full((1, 800, 800, 8), 7, np.int8)
+    np.testing.assert_array_equal(witness.tflm_scores(model, rows),
+                                  witness.onnx_scores(to_onnx(read_tflite(model)), rows))
+
+
+def test_a_net_too_large_for_tflite_micro_is_one_line(monkeypatch):
+    monkeypatch.setattr(witness, "ARENA_BYTES", (512, 1024))
+    with pytest.raises(UserError, match=r"TFLite Micro cannot take this .* \(.*\); its arena has at most 1024 bytes"):
         witness.tflm_scores(small_model(), np.zeros((1, 49, 10, 1), np.int8))
 
 

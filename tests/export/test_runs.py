@@ -10,7 +10,18 @@ import pytest
 from datasets.console import UserError
 from datasets.features import MfccQuantizer
 from export.net import save_net
-from export.runs import NAME_BYTES, clips_name, input_quantizer, joint_name, resolve, resolve_several, run_name
+from export.runs import (
+    MAX_INPUT_BYTES,
+    NAME_BYTES,
+    clips_name,
+    input_quantizer,
+    joint_name,
+    most_rows,
+    resolve,
+    resolve_several,
+    run_name,
+    whole_number,
+)
 from export.tflite_reader import read_tflite
 from tests.export.models import LABELS, Chain, random_net, small_model
 
@@ -155,6 +166,24 @@ def test_separators_alone_are_no_model(runs, text):
 def test_run_and_model_exclude_each_other(runs):
     with pytest.raises(UserError, match="RUN=old and MODEL=x.tflite: name one of the two"):
         resolve("old", "x.tflite", runs)
+
+
+@pytest.mark.parametrize(("text", "number"), [("1", 1), ("250", 250), ("0000000042", 42)])
+def test_a_whole_number(text, number):
+    assert whole_number("LIMIT", text, 1, 250) == number
+
+
+@pytest.mark.parametrize("text", ["", "0", "000", "251", "9" * 5000, "-1", "1.0", "1e2", "\u00b2", "many"])
+def test_other_numbers_are_refused(text):
+    with pytest.raises(UserError, match=f"LIMIT={text[:40]}: allowed are whole numbers from 1 to 250"):
+        whole_number("LIMIT", text, 1, 250)
+
+
+@pytest.mark.parametrize(("elements", "rows"), [(490, MAX_INPUT_BYTES // 490), (MAX_INPUT_BYTES + 1, 1)])
+def test_rows_that_memory_holds(elements, rows):
+    graph = read_tflite(Chain((1, 4)).dense(2).content())
+    tensors = tuple(replace(tensor, shape=(1, elements)) for tensor in graph.tensors)
+    assert most_rows(replace(graph, tensors=tensors)) == rows
 
 
 def test_input_quantizer_is_that_of_the_input_tensor():

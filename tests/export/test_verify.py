@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from datasets.console import UserError, run_command
 from datasets.features import CLIP_SAMPLES
 from datasets.wav import write_wav
-from export import host, verify
+from export import host, runs, verify
 from export.boards import load_board
 from export.host import sanitized_scores
 from export.kernels import load_kernels
@@ -232,6 +233,15 @@ def test_who_fails_the_self_test_is_asked_all_rows_and_fails_the_command(verifie
                                  "mps2-an386 (cortex-m4), self-test: network 1"]
 
 
+def test_random_rows_are_as_many_as_memory_holds(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "MAX_INPUT_BYTES", 10 * 490 + 489)
+    (tmp_path / "small.tflite").write_bytes(small_net())
+    nets = read_nets((resolve(None, tmp_path / "small.tflite"),))
+    for limit, rows in ((11, 10), (9, 9)):
+        stimuli = verify.read_stimuli(Namespace(clips=None, inputs=None, limit=limit, seed=0), nets)
+        assert (len(stimuli.inputs[0]), len(stimuli.names)) == (rows, rows)
+
+
 def test_an_older_summary_is_gone_where_the_command_fails(verified, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "summary.json").write_text('{"equal_rows": 200}')
@@ -324,8 +334,9 @@ def test_a_write_outside_the_arena_is_found(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("options", "message"), [
     (("--board", "nano33ble"), "BOARD=nano33ble: QEMU has no such board"),
-    (("--limit", "0"), "LIMIT=0: allowed are whole numbers from 1 up"),
-    (("--seed", "-1"), "SEED=-1: allowed are whole numbers from 0 up"),
+    (("--limit", "0"), "LIMIT=0: allowed are whole numbers from 1 to 100000"),
+    (("--limit", "99999999999999999999"), "LIMIT=99999999999999999999: allowed are whole numbers from 1 to 100000"),
+    (("--seed", "-1"), "SEED=-1: allowed are whole numbers from 0 to 4294967295"),
     (("--kernels", "fast"), "KERNELS=fast: allowed: portable, cmsis-nn"),
     (("--clips", "nowhere"), "nowhere: no such folder"),
     (("--inputs", "nowhere.npy"), "INPUTS=nowhere.npy: No such file"),
