@@ -77,14 +77,21 @@ def equal_rows_of(checks: tuple[Check, ...]) -> dict[str, int]:
 
 def report_difference(checks: tuple[Check, ...], names: tuple[str, ...], unit: str,
                       failed: dict[str, str] | None = None) -> None:
-    """Exit with status 1 and one line where a check or somebody failed (why: `failed`), the rows being called `names`;
+    """Exit with status 1 and one line where a check or somebody failed (`failed`: why), the rows being called `names`;
     else return."""
     different = [_difference(each, names, unit) for each in checks if not each.equal.all()]
-    lines = [*(f"{what} failed: {why}" for what, why in (failed or {}).items()), *different]
+    lines = [*_failures(failed or {}), *different]
     if different:
         lines.append("every byte must agree, so this is a bug of kws-grow: please report it")
     if lines:
         sys.exit(f"error: {' '.join('; '.join(lines).split())}")
+
+
+def _failures(failed: dict[str, str]) -> list[str]:
+    """Why one failed; who, of several: the table says why."""
+    if len(failed) > 1:
+        return [f"{what} failed" for what in failed]
+    return [f"{what} failed: {why}" for what, why in failed.items()]
 
 
 def _difference(check: Check, names: tuple[str, ...], unit: str) -> str:
