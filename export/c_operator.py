@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.arithmetic import activation_range
-from export.graph import Graph, Op, Tensor
+from export.graph import GraphOp, Tensor
 
 LINE_LENGTH = 120
 C_TYPES = {"int8": "int8_t", "uint8": "uint8_t"}
@@ -36,12 +36,10 @@ class Constants:
 
 
 @dataclass(frozen=True)
-class COp:
+class COp(GraphOp):
     """An op of a graph. prefix: of every symbol. scratch_bytes: what its kernel gets as `scratch`. constants: of the
     file."""
 
-    graph: Graph
-    op: Op
     index: int
     prefix: str
     scratch_bytes: int
@@ -50,18 +48,6 @@ class COp:
     @property
     def function(self) -> str:
         return f"{self.prefix}_{self.index}_{self.op.kind.lower()}"
-
-    @property
-    def operands(self) -> tuple[Tensor | None, ...]:
-        return self.graph.operands(self.op)
-
-    @property
-    def x(self) -> Tensor:
-        return self.operands[0]
-
-    @property
-    def result(self) -> Tensor:
-        return self.graph.result(self.op)
 
     @property
     def range(self) -> tuple[int, int]:

@@ -100,6 +100,27 @@ class Graph:
         return tuple(sorted(i for i in used if self.tensors[i].data is None))
 
 
+@dataclass(frozen=True)
+class GraphOp:
+    """An op with the graph that its tensors are in: what is written out starts from it."""
+
+    graph: Graph
+    op: Op
+
+    @property
+    def operands(self) -> tuple[Tensor | None, ...]:
+        return self.graph.operands(self.op)
+
+    @property
+    def x(self) -> Tensor:
+        """The first input."""
+        return self.operands[0]
+
+    @property
+    def result(self) -> Tensor:
+        return self.graph.result(self.op)
+
+
 def bias_of(graph: Graph, op: Op) -> np.ndarray:
     """int32 [out_c]; zeros where the op has none."""
     tensors = graph.operands(op)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.arithmetic import activation_range
-from export.graph import Graph, Op, Tensor, Window
+from export.graph import GraphOp, Tensor, Window
 from export.onnx_builder import Builder
 
 EXACT_FLOAT32 = 1 << 24  # integers up to here, and their sums in any order
@@ -18,25 +18,11 @@ _PART_BITS = (8, 4, 2, 1)  # of weights: all at once, then in ever more parts of
 
 
 @dataclass(frozen=True)
-class OnnxOp:
+class OnnxOp(GraphOp):
     """An op of a graph. names: of each activation written so far, by tensor index."""
 
-    graph: Graph
-    op: Op
     build: Builder
     names: dict[int, str]
-
-    @property
-    def operands(self) -> tuple[Tensor | None, ...]:
-        return self.graph.operands(self.op)
-
-    @property
-    def x(self) -> Tensor:
-        return self.operands[0]
-
-    @property
-    def result(self) -> Tensor:
-        return self.graph.result(self.op)
 
     @property
     def input(self) -> str:
