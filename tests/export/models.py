@@ -9,7 +9,6 @@ import numpy as np
 from export.net import FloatLayer, FloatNet
 from export.quantize import to_tflite
 from export.shape import FIRST_KERNEL, FIRST_STRIDE
-from export.stimuli import random_inputs as random_inputs
 
 LABELS = ("_silence_", "_unknown_", "yes", "no", "up")
 

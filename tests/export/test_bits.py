@@ -18,10 +18,11 @@ from export.onnx_operator import EXACT_FLOAT32
 from export.onnx_writer import to_onnx
 from export.quantize import to_tflite
 from export.runs import input_quantizer
+from export.stimuli import random_inputs
 from export.tflite_reader import read_tflite
 from export.witness import onnx_scores, tflm_scores
 from tests.export.family import nets
-from tests.export.models import Chain, cut, random_inputs, random_net, small_model
+from tests.export.models import Chain, cut, random_net, small_model
 
 AUDIO = Path(__file__).resolve().parents[3] / "shared" / "speech_commands" / "audio_flac.zip"
 QUICK = settings(max_examples=12, deadline=None, derandomize=True)

@@ -13,9 +13,10 @@ from export.c_writer import write_c
 from export.host import KERNELS, WARNINGS, compile_library, run_library
 from export.operators import OPERATORS
 from export.plan import ALIGNMENT
+from export.stimuli import random_inputs
 from export.tflite_reader import read_tflite
 from export.witness import tflm_scores
-from tests.export.models import Chain, random_inputs, small_model
+from tests.export.models import Chain, small_model
 
 COMPILERS = {"gcc": ("gcc",), "clang": ("clang",),
              **{core: ("arm-none-eabi-gcc", f"-mcpu={core}", "-mthumb")

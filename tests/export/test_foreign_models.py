@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from export.plan import make_plan
+from export.stimuli import random_inputs
 from export.tflite_reader import read_tflite
-from tests.export.models import random_inputs
 from tests.export.test_bits import assert_same_bits
 
 pytestmark = pytest.mark.filterwarnings("ignore:Statistics for quantized inputs:UserWarning")

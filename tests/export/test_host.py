@@ -10,9 +10,10 @@ from datasets.console import UserError
 from export import host, witness
 from export.host import host_scores
 from export.onnx_writer import to_onnx
+from export.stimuli import random_inputs
 from export.tflite_reader import read_tflite
 from export.toolchain import have, install_line
-from tests.export.models import Chain, random_inputs, small_model
+from tests.export.models import Chain, small_model
 
 
 def scored():

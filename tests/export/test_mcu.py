@@ -18,9 +18,10 @@ from export.boards import load_board
 from export.cost import board_limits
 from export.kernels import load_kernels
 from export.runs import resolve
+from export.stimuli import random_inputs
 from export.toolchain import have, install_line
 from export.witness import onnx_scores, tflm_scores
-from tests.export.models import Chain, random_inputs, small_model
+from tests.export.models import Chain, small_model
 from tests.export.test_runs import write_run
 
 needs_arm_gcc = pytest.mark.skipif(not have(*mcu.ARM_TOOLS), reason=install_line("arm-none-eabi-gcc"))

@@ -11,10 +11,11 @@ import pytest
 
 from export.c_writer import write_c
 from export.host import KERNELS, WARNINGS
+from export.stimuli import random_inputs
 from export.tflite_reader import read_tflite
 from export.toolchain import host_compiler, run_tool
 from export.witness import tflm_scores
-from tests.export.models import Chain, random_inputs
+from tests.export.models import Chain
 
 DENSE = ("arm_fully_connected_s8", "arm_fully_connected_per_channel_s8")
 SIZES = tuple(f"arm_{kernel}_s8_get_buffer_size"

@@ -17,10 +17,11 @@ from export.arithmetic import (
     same_padding,
 )
 from export.host import KERNELS, WARNINGS
+from export.stimuli import random_inputs
 from export.tflite_file import parse_tflite
 from export.toolchain import host_compiler, run_tool
 from export.witness import tflm_runtime
-from tests.export.models import Chain, random_inputs
+from tests.export.models import Chain
 
 ROWS = 5
 GUARD = 64

@@ -9,6 +9,7 @@ from helpers import fitted_net, learn, made_up_dataset
 from torch.nn import functional as F
 
 from export.quantize import to_tflite
+from export.stimuli import random_inputs
 from export.tflite_reader import read_tflite
 from export.witness import tflm_scores
 from kws_grow.augment import Augmentation, CodeSource, mfcc, plain_codes
@@ -16,7 +17,7 @@ from kws_grow.deploy import TO_TORCH
 from kws_grow.fake_quant import fake_quant, fake_quant_weight
 from kws_grow.qat import QuantizedNet, make_tuner
 from kws_grow.training import probabilities, train_epoch
-from tests.export.models import cut, random_inputs, random_net
+from tests.export.models import cut, random_net
 
 
 def steps_of(layer) -> np.ndarray:
