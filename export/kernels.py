@@ -107,6 +107,7 @@ _CORES = {
     "cortex-m4": Core("v7E-M", "dsp"), "cortex-m7": Core("v7E-M", "dsp"), "cortex-m23": Core("v8-M.baseline", "plain"),
     "cortex-m33": Core("v8-M.mainline", "dsp"), "cortex-m55": Core("v8.1-M.mainline", "mve"),
     "cortex-m85": Core("v8.1-M.mainline", "mve")}
+CORES = tuple(_CORES)  # as GCC's -mcpu names them
 
 
 def _core(name: str) -> Core:
