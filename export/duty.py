@@ -16,23 +16,27 @@ SECONDS_PER_HOUR, HOURS_PER_DAY = 3600, 24
 
 @dataclass(frozen=True)
 class Battery:
-    """mah: milliampere hours that it gives; volts: nominal, of all its cells."""
+    """mah: milliampere hours that it gives; volts: nominal, of all its cells; most_ma: milliampere that it is made for,
+    infinite where that is not known."""
 
+    name: str
     mah: float
     volts: float
     source: str
+    most_ma: float = inf
 
     @property
     def energy_j(self) -> float:
         return self.mah * 1e-3 * SECONDS_PER_HOUR * self.volts
 
+    def __str__(self) -> str:
+        return f"{self.name} ({self.mah:g} mAh, {self.volts:g} V)"
 
-BATTERIES = {
-    "cr2032": Battery(225, 3.0, "typical: en.wikipedia.org, CR2032 battery; at loads of about 0.2 mA, 3 mA at most "
-                                "(encyc.org, CR2032)"),
-    "2xaa": Battery(2900, 3.0, "two alkaline cells of 1.5 V in series: Duracell Procell at 50 mA (rightbattery.com)"),
-    "lipo500": Battery(500, 3.7, "Adafruit product 1578"),
-}
+
+BATTERIES = {battery.name: battery for battery in (
+    Battery("cr2032", 225, 3.0, "typical (en.wikipedia.org, CR2032 battery); most_ma: encyc.org, CR2032", 3),
+    Battery("2xaa", 2900, 3.0, "two alkaline cells of 1.5 V in series: Duracell Procell at 50 mA (rightbattery.com)"),
+    Battery("lipo500", 500, 3.7, "Adafruit product 1578: 3.7 V, 500 mAh"))}
 MAH, VOLTS = (1, 1e6), (0.5, 60)
 _NUMBER = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)"
 _BATTERY = re.compile(f"{_NUMBER}mah@{_NUMBER}v")
@@ -42,7 +46,7 @@ _BATTERY = re.compile(f"{_NUMBER}mah@{_NUMBER}v")
 class DutyCycle:
     """A board that listens: features of every frame, inferences_per_s inferences, asleep for the rest.
 
-    Powers are averages in microwatt, which is microjoule a second.
+    Powers are averages in microwatt, which is microjoule a second, by the figures of board.toml.
     """
 
     board: Board
@@ -74,15 +78,29 @@ class DutyCycle:
         return max(1 - self.share, 0) * self.board.power.sleep_uw
 
     @property
-    def average_uw(self) -> float:
+    def average_power_uw(self) -> float:
         """Awake, asleep and the microphone."""
         return self.awake_uw + self.asleep_uw + self.board.power.microphone_uw
 
-    def days(self, battery: Battery) -> float:
+    def battery_days(self, battery: Battery) -> float:
         """Until it is empty; neither a regulator's loss nor the battery's own discharge counted."""
-        if not self.average_uw:
+        if not self.average_power_uw:
             return inf
-        return battery.energy_j / (self.average_uw * 1e-6) / SECONDS_PER_HOUR / HOURS_PER_DAY
+        return battery.energy_j / (self.average_power_uw * 1e-6) / SECONDS_PER_HOUR / HOURS_PER_DAY
+
+    def sentence(self, battery: Battery) -> str:
+        """All of it, for people."""
+        awake, asleep, microphone, average = (f"{value / 1e3:.2f}" for value in (
+            self.awake_uw, self.asleep_uw, self.board.power.microphone_uw, self.average_power_uw))
+        head = f"{self.inferences_per_s:g} inferences a second: {100 * self.share:.1f} % of the core"
+        if not self.keeps_up:
+            return f"{head}: it does not keep up; {average} mW"
+        return (f"{head}, {average} mW on average (awake {awake}, asleep {asleep}, microphone {microphone}); "
+                f"{battery}: {self.battery_days(battery):.1f} days{self._overload(battery)}")
+
+    def _overload(self, battery: Battery) -> str:
+        ma = self.average_power_uw * 1e-3 / battery.volts
+        return f", but made for {battery.most_ma:g} mA, not {ma:.2f}" if ma > battery.most_ma else ""
 
 
 def parse_rate(text: str) -> float:
@@ -102,4 +120,4 @@ def parse_battery(text: str) -> Battery:
     if not (found and MAH[0] <= float(found[1]) <= MAH[1] and VOLTS[0] <= float(found[2]) <= VOLTS[1]):
         raise UserError(f"BATTERY={text[:40]}: allowed are {', '.join(BATTERIES)}, or capacity and voltage like "
                         f"220mAh@3V, {MAH[0]:g} to {MAH[1]:.0f} mAh and {VOLTS[0]:g} to {VOLTS[1]:g} V")
-    return Battery(float(found[1]), float(found[2]), "stated by the user")
+    return Battery(text.strip(), float(found[1]), float(found[2]), "stated by the user")

@@ -21,15 +21,15 @@ def test_by_hand():
     assert duty.keeps_up
     assert duty.awake_uw == pytest.approx(5000)  # a quarter of 100 MHz x 200 pJ = 20 mW
     assert duty.asleep_uw == pytest.approx(750)
-    assert duty.average_uw == pytest.approx(6250)
+    assert duty.average_power_uw == pytest.approx(6250)
     # 100 mAh x 3 V = 0.3 Wh = 1080 J; / 6.25 mW = 172,800 s
-    assert Battery(100, 3, "").energy_j == pytest.approx(1080)
-    assert duty.days(Battery(100, 3, "")) == pytest.approx(2)
+    assert Battery("mine", 100, 3, "").energy_j == pytest.approx(1080)
+    assert duty.battery_days(Battery("mine", 100, 3, "")) == pytest.approx(2)
 
 
 def test_a_core_with_nothing_to_do_sleeps():
     duty = DutyCycle(BOARD, 0, 0, 1)
-    assert (duty.share, duty.awake_uw, duty.asleep_uw, duty.average_uw) == (0, 0, 1000, 1500)
+    assert (duty.share, duty.awake_uw, duty.asleep_uw, duty.average_power_uw) == (0, 0, 1000, 1500)
 
 
 def test_frames_alone_cost_too():
@@ -39,23 +39,34 @@ def test_frames_alone_cost_too():
 def test_a_core_at_its_limit_never_sleeps():
     duty = DutyCycle(BOARD, 0, 100_000_000, 1)
     assert duty.keeps_up
-    assert (duty.share, duty.asleep_uw, duty.average_uw) == (1, 0, 20_500)
+    assert (duty.share, duty.asleep_uw, duty.average_power_uw) == (1, 0, 20_500)
 
 
 def test_a_core_that_does_not_keep_up_says_so_and_draws_no_more_than_it_can():
     duty = DutyCycle(BOARD, 0, 300_000_000, 1)
     assert not duty.keeps_up
     assert duty.share == 3
-    assert (duty.awake_uw, duty.asleep_uw, duty.average_uw) == (20_000, 0, 20_500)
+    assert (duty.awake_uw, duty.asleep_uw, duty.average_power_uw) == (20_000, 0, 20_500)
 
 
 def test_a_board_that_draws_nothing_lasts_for_ever():
     silent = replace(BOARD, power=replace(BOARD.power, sleep_uw=0.0, microphone_uw=0.0))
-    assert DutyCycle(silent, 0, 0, 1).days(BATTERIES["cr2032"]) == float("inf")
+    assert DutyCycle(silent, 0, 0, 1).battery_days(BATTERIES["cr2032"]) == float("inf")
+
+
+def test_a_sentence_for_people():
+    duty = DutyCycle(BOARD, 100_000, 10_000_000, 2)
+    assert duty.sentence(Battery("mine", 100, 3, "")) == (
+        "2 inferences a second: 25.0 % of the core, 6.25 mW on average (awake 5.00, asleep 0.75, microphone 0.50); "
+        "mine (100 mAh, 3 V): 2.0 days")
+    assert duty.sentence(Battery("small", 100, 3, "", most_ma=2)).endswith(
+        "small (100 mAh, 3 V): 2.0 days, but made for 2 mA, not 2.08")
+    assert DutyCycle(BOARD, 0, 300_000_000, 1).sentence(BATTERIES["2xaa"]) == (
+        "1 inferences a second: 300.0 % of the core: it does not keep up; 20.50 mW")
 
 
 def test_sleeping_costs_less_than_working():
-    idle, busy = (DutyCycle(NANO, 0, cycles, 1).average_uw for cycles in (0, NANO.clock_hz))
+    idle, busy = (DutyCycle(NANO, 0, cycles, 1).average_power_uw for cycles in (0, NANO.clock_hz))
     assert 0 < NANO.power.microphone_uw < idle < busy
 
 
@@ -80,6 +91,7 @@ def test_batteries_have_sources():
     ("cr2032", 225, 3.0), ("CR2032", 225, 3.0), ("220mAh@3V", 220, 3.0), ("1.5mah@3.7v", 1.5, 3.7)])
 def test_battery_by_name_or_figures(text, mah, volts):
     assert (parse_battery(text).mah, parse_battery(text).volts) == (mah, volts)
+    assert str(parse_battery(text)).lower().startswith(f"{text.lower()} ({mah:g} mah, ")
 
 
 @pytest.mark.parametrize("text", ["", "potato", "220", "220mAh", "3V", "0mAh@3V", "220mAh@0V", "220mAh@230V",
