@@ -15,7 +15,8 @@ from export.graph import Graph, Op
 from export.plan import no_scratch
 from export.toolchain import run_tool
 
-NAMES = ("portable", "cmsis-nn")
+PORTABLE, CMSIS_NN = "portable", "cmsis-nn"
+NAMES = (PORTABLE, CMSIS_NN)
 HEADER = "Include/arm_nnfunctions.h"
 LIBRARIES = ("{core}/lib*.a", "lib*.a", "build/lib*.a")
 NEEDED = "arm_fully_connected_per_channel_s8"  # v7.0.0 brought it
@@ -35,7 +36,7 @@ class KernelSet:
 
     def scratch(self, core: str) -> Scratch:
         """Bytes that the kernel of (graph, op) needs beside its tensors, on a core as GCC's -mcpu names it."""
-        sizes = _SCRATCH[_core(core).instructions] if self.folder else {}
+        sizes = _SCRATCH[_core(core).instructions] if self.name == CMSIS_NN else {}
         return lambda graph, op: sizes.get(op.kind, no_scratch)(graph, op)
 
     @property
@@ -68,15 +69,21 @@ class KernelSet:
         return found[0]
 
 
+def known_kernels(name: str) -> str:
+    """The name of a kernel set. UserError names those that there are."""
+    if name not in NAMES:
+        raise UserError(f"KERNELS={name}: allowed: {', '.join(NAMES)}")
+    return name
+
+
 def load_kernels(name: str | None, cmsis_nn: Path | None) -> KernelSet:
     """KERNELS and CMSIS_NN, None where not given. UserError where they name no set of kernels, or where the folder
     holds no CMSIS-NN of v7.0.0 or later."""
-    if (name or NAMES[0]) not in NAMES:
-        raise UserError(f"KERNELS={name}: allowed: {', '.join(NAMES)}")
-    if name != "cmsis-nn":
+    known_kernels(name or PORTABLE)
+    if name != CMSIS_NN:
         if cmsis_nn is not None:
             raise UserError(f"CMSIS_NN={cmsis_nn} goes with KERNELS=cmsis-nn; KERNELS is {name or 'not given'}")
-        return KernelSet(NAMES[0])
+        return KernelSet(PORTABLE)
     if cmsis_nn is None:
         raise UserError("KERNELS=cmsis-nn needs CMSIS_NN=DIR, your build of the library (DIR/Include and DIR/lib*.a)")
     _check_header(Path(cmsis_nn))
