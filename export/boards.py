@@ -276,7 +276,7 @@ class _Reader:
                       self.choice("kind", REGION_KINDS), origin + offset, length - offset, offset, self.text("source"))
 
     def check_overlap(self, regions: tuple[Region, ...]) -> None:
-        ordered = sorted(regions, key=lambda region: region.origin - region.offset)
+        ordered = sorted(regions, key=lambda region: region.origin)
         for lower, upper in zip(ordered, ordered[1:], strict=False):
             if lower.origin + lower.length > upper.origin - upper.offset:
                 raise UserError(f"{self.path}: memory {lower.name} and {upper.name} overlap; allowed: none in common")
