@@ -16,7 +16,7 @@ NET_OPTIONS = $(call option,RUN,run) $(call option,MODEL,model)
 KERNEL_OPTIONS = $(call option,KERNELS,kernels) $(call option,CMSIS_NN,cmsis-nn)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data grow-kws export-mcu simulate emulate verify boards cost calibrate bench-training bench-ranges bench-export test test-slow lint test-tools clean
+.PHONY: help setup data grow-kws export-mcu simulate emulate verify boards cost compare calibrate bench-training bench-ranges bench-export test test-slow lint test-tools clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ boards: $(READY) ## The boards there are, and what fits each [RUN MODEL KERNELS]
 cost: $(READY) ## Cost of a net on a BOARD, by layer, with a chart; battery days at RATE [RUN MODEL BOARD KERNELS RATE BATTERY]
 	@$(COMMAND) export.cost_report $(NET_OPTIONS) $(call option,BOARD,board) $(call option,KERNELS,kernels) \
 		$(call option,RATE,rate) $(call option,BATTERY,battery)
+
+compare: $(READY) ## Finished runs side by side: accuracy, counted instructions, what equal accuracy saves [RUNS]
+	@$(COMMAND) export.compare $(call option,RUNS,runs)
 
 calibrate: $(READY) ## Counts layers on an emulated CORE and fits what they cost: export/costs [CORE KERNELS CMSIS_NN]
 	@$(COMMAND) export.calibrate $(call option,CORE,core) $(KERNEL_OPTIONS)
