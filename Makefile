@@ -16,7 +16,7 @@ NET_OPTIONS = $(call option,RUN,run) $(call option,MODEL,model)
 KERNEL_OPTIONS = $(call option,KERNELS,kernels) $(call option,CMSIS_NN,cmsis-nn)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data grow-kws export-mcu simulate emulate verify boards cost compare calibrate bench-training bench-ranges bench-export test test-slow lint test-tools clean
+.PHONY: help setup data grow-kws export-mcu simulate emulate verify boards cost compare calibrate bench bench-training bench-ranges bench-export test test-slow lint test-tools clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ compare: $(READY) ## Finished runs side by side: accuracy, counted instructions,
 
 calibrate: $(READY) ## Counts layers on an emulated CORE and fits what they cost: export/costs [CORE KERNELS CMSIS_NN]
 	@$(COMMAND) export.calibrate $(call option,CORE,core) $(KERNEL_OPTIONS)
+
+bench: $(READY) ## Instructions and bytes of a net by every kernel set on every core, with a chart [RUN MODEL CORE CMSIS_NN]
+	@$(COMMAND) export.kernel_bench $(NET_OPTIONS) $(call option,CORE,cores) $(call option,CMSIS_NN,cmsis-nn)
 
 bench-training: $(READY) ## Clips a second of training a 64-channel DS-CNN [DEVICE]
 	@$(COMMAND) kws_grow.bench $(call option,DEVICE,device)

@@ -9,7 +9,7 @@ from datasets.parallel import parallel_map
 from export.boards import Board
 from export.footprint import Firmware, Footprint, constant_bytes, up_to_word
 from export.graph import layer_shape
-from export.image import FIRMWARE, Features
+from export.image import FIRMWARE, Features, Image
 from export.measurement import Bench
 from export.sweep import FRAME_COEFFICIENTS, SweepLayer
 
@@ -43,16 +43,17 @@ def parts_of(sized: Sized) -> Parts:
     graph = sized.layer.graph()
     features = Features(MfccQuantizer.of(4.0, 10, sized.coefficients), 0) if sized.coefficients else None
     image = sized.bench.build((graph,), sized.folder, features)
-    sections = _sections(image.map.read_text())
+    sections = sections_of(image)
     network = sum(size for name, size in sections.items() if name.startswith("network.o:"))
-    shared = {name: size for name, size in sections.items() if _is_shared(name)}
+    shared = {name: size for name, size in sections.items() if is_kernel(name)}
     held = sum(map(up_to_word, (graph.input.bytes, graph.output.bytes)))
     return Parts(network, shared, image.flash_bytes - network - sum(shared.values()), image.buffer_bytes - held)
 
 
-def _sections(linker_map: str) -> dict[str, int]:
+def sections_of(image: Image) -> dict[str, int]:
     """Bytes of code and constants by "object:section", of GNU ld's map."""
     found: dict[str, int] = {}
+    linker_map = image.map.read_text()
     for section, size, path in _PIECE.findall(linker_map[linker_map.index("Linker script and memory map"):]):
         name = f"{path.rpartition('/')[2]}:{section}"
         if section.startswith(_CODE) and int(size, 16):
@@ -64,7 +65,7 @@ def _is_library(section: str) -> bool:
     return ".a(" in section
 
 
-def _is_shared(section: str) -> bool:
+def is_kernel(section: str) -> bool:
     """Of a library, or of an object of firmware/kernels."""
     return _is_library(section) or any(FIRMWARE.joinpath("kernels").rglob(f"{section.partition('.o:')[0]}.c"))
 

@@ -121,13 +121,15 @@ def test_a_shape_costs_what_its_graph_does():
 
 def check_against_linker(board, graphs, folder) -> None:
     """flash within 2 %; RAM to the byte."""
-    bench = Bench(board, load_kernels(None, None))
+    bench, errors = Bench(board, load_kernels(None, None)), []
     for i, graph in enumerate(graphs):
         features = Features(input_quantizer(graph), 0) if takes_features(graph) else None
         image, price = bench.build((graph,), folder / str(i), features), cost(graph, board).whole
-        assert price.flash_bytes == pytest.approx(image.flash_bytes, rel=0.02)
+        errors.append(abs(price.flash_bytes / image.flash_bytes - 1))
         assert (price.ram_bytes, price.arena_bytes, price.buffer_bytes, price.stack_bytes) == (
             image.ram_bytes, image.arena_bytes, image.buffer_bytes, image.stack_bytes)
+    print(f"{board.core}: worst error of flash {100 * max(errors):.2f} %")
+    assert max(errors) < 0.02
 
 
 @needs_arm_gcc
