@@ -34,7 +34,7 @@ def sweep_layer(layer: LayerShape) -> SweepLayer:
 
 
 def joined(graphs: list[Graph]) -> Graph:
-    """One behind the other: the output of one is the input of the next, by a RESHAPE where their shapes differ."""
+    """One op behind the other: the output of one is the input of the next, by a RESHAPE where their shapes differ."""
     starts = list(accumulate((len(graph.tensors) for graph in graphs), initial=0))
     tensors = [tensor for graph in graphs for tensor in graph.tensors]
     ops, before = [], graphs[0].inputs[0]
@@ -46,8 +46,11 @@ def joined(graphs: list[Graph]) -> Graph:
             if reshaped is not None:
                 ops.append(Op("RESHAPE", (before,), (start + graph.inputs[0],)))
                 tensors[start + graph.inputs[0]], place[graph.inputs[0]] = reshaped, start + graph.inputs[0]
-        ops += [replace(op, inputs=_moved(op.inputs, place), outputs=_moved(op.outputs, place)) for op in graph.ops]
-        before = start + graph.outputs[0]
+        (op,) = (replace(op, inputs=_moved(op.inputs, place), outputs=_moved(op.outputs, place)) for op in graph.ops)
+        ops.append(op)
+        before = op.outputs[0]
+        if op.kind in _KEEPS:
+            tensors[before] = _quantized_like(tensors[op.inputs[0]], tensors[before])
     return Graph(tuple(tensors), tuple(ops), graphs[0].inputs, (before,), graphs[0].sha256)
 
 
@@ -61,4 +64,11 @@ def _reshaped(tensor: Tensor, wanted: Tensor) -> Tensor | None:
         return None
     if tensor.elements != wanted.elements:
         raise ValueError(f"{tensor.shape} does not become {wanted.shape}")
-    return replace(wanted, scale=np.copy(tensor.scale), zero_point=np.copy(tensor.zero_point))
+    return _quantized_like(tensor, wanted)
+
+
+_KEEPS = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "PAD")  # an input's quantization
+
+
+def _quantized_like(tensor: Tensor, wanted: Tensor) -> Tensor:
+    return replace(wanted, scale=tensor.scale, zero_point=tensor.zero_point)
