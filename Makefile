@@ -61,8 +61,8 @@ cost: $(READY) ## Cost of a net on a BOARD, by layer, with a chart; battery days
 	@$(COMMAND) export.cost_report $(NET_OPTIONS) $(call option,BOARD,board) $(call option,KERNELS,kernels) \
 		$(call option,RATE,rate) $(call option,BATTERY,battery)
 
-compare: $(READY) ## Finished runs side by side: accuracy, counted instructions, what equal accuracy saves [RUNS]
-	@$(COMMAND) export.compare $(call option,RUNS,runs)
+compare: $(READY) ## Finished runs side by side: accuracy, counted instructions, what equal accuracy saves [RUNS CMSIS_NN]
+	@$(COMMAND) export.compare $(call option,RUNS,runs) $(call option,CMSIS_NN,cmsis-nn)
 
 calibrate: $(READY) ## Counts layers on an emulated CORE and fits what they cost: export/costs [CORE KERNELS CMSIS_NN]
 	@$(COMMAND) export.calibrate $(call option,CORE,core) $(KERNEL_OPTIONS)

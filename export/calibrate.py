@@ -9,7 +9,7 @@ from export.count import Count
 from export.footprint import Footprint
 from export.image import OPTIMIZATION
 from export.kernels import NAMES, load_kernels
-from export.layer_costs import FOLDER, LayerCosts, LinearCost, fit_all, short_name
+from export.layer_costs import FOLDER, LayerCosts, LinearCost, calibration, fit_all, short_name
 from export.measurement import Batch, Bench, batches, compiler, count_batch, digest_of, firmware_sources
 from export.sizing import footprint
 from export.sweep import SweepLayer, sweep
@@ -72,7 +72,7 @@ def costs_of(bench: Bench, parts: tuple[Batch, ...], counts: tuple[tuple[Count, 
     return LayerCosts(
         core=core, kernels=kernels, compiler=compiler(), flags=(*bench.board.cpu_flags, OPTIMIZATION),
         sources_sha256=digest_of(firmware_sources(bench)), counted_by=bench.counted_by,
-        command=f"make calibrate CORE={short_name(core)} KERNELS={kernels}", counts=_kept(works, names, flat),
+        command=calibration(core, kernels), counts=_kept(works, names, flat),
         footprint=code, **fit_all(works, flat, core, kernels))
 
 

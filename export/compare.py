@@ -15,19 +15,32 @@ from scipy.stats import t as student
 from datasets.console import Parser, UserError, atomic_write, commit, finish, run_command
 from export.calibrate import core_board
 from export.graph import Graph
-from export.kernels import load_kernels
+from export.kernels import KernelSet, load_kernels
 from export.layer_costs import short_name
 from export.measurement import MOST_NETS, Bench
-from export.runs import RUNS, resolve
+from export.runs import RUNS, Run, resolve
 from export.tflite_reader import read_tflite
 
-SAME = ("costs_hash", "board", "kernels", "dataset_sha256")
+READ = ("costs_hash", "board", "core", "kernels", "dataset_sha256", "method", "spend", "budget", "seed", "macs",
+        "accuracy_int8_dev", "accuracy_int8")
+WAY = ("method", "spend")
+FREE = (*WAY, "budget", "seed")  # what compared runs may differ in
 FOLDER = Path("build") / "compare"
+FEWEST_SEEDS, FEWEST_SIZES = 2, 2
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A finished run. config: of its config.json, all that it was made by."""
+
+    run: Run
+    summary: dict
+    config: dict
 
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run. way: how it grew. accuracies: of the int8 net. instructions: counted on the emulated core."""
+    """way: how it grew. accuracies: of the int8 net. instructions: counted on the emulated core."""
 
     name: str
     way: str
@@ -41,10 +54,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Saving:
-    """Of `way` against `other` over the seeds that both have, at equal accuracy on dev.
+    """Of `way` against `other` at equal accuracy on dev, over the seeds that both have.
 
-    instructions: 0.15 is 15 % fewer; low, high: its 95 % interval (Student's t over seeds). slope: of the accuracy, a
-    factor e of instructions.
+    instructions: 0.15 is 15 % fewer; low, high: its 95 % interval by the jackknife over seeds. slope: of the accuracy,
+    a factor e of instructions.
     """
 
     way: str
@@ -59,109 +72,131 @@ class Saving:
 def main() -> None:
     parser = Parser(prog="python -m export.compare", description=__doc__)
     parser.add_argument("--runs", default="", help="names of runs, with spaces between; default: every finished one")
+    parser.add_argument("--cmsis-nn", type=Path, help="your build of CMSIS-NN, where the runs grew for it")
     parser.add_argument("--out", type=Path, default=FOLDER, help="for the results; default: %(default)s")
     arguments = parser.parse_args()
-    names = arguments.runs.split() or finished(RUNS)
-    summaries = {name: summary_of(name) for name in names}
-    check_alike(summaries)
-    results = results_of(summaries)
-    savings = [saving for pair in combinations(dict.fromkeys(r.way for r in results), 2)
-               if (saving := saving_of(results, *pair))]
+    runs = named(arguments.runs.split()) if arguments.runs else finished(RUNS)
+    check_alike(runs)
+    summary = runs[0].summary
+    kernels = load_kernels(summary["kernels"], arguments.cmsis_nn)
+    results = results_of(runs, counted([read_tflite(each.run.tflite_path) for each in runs], summary["core"], kernels,
+                                       arguments.out))
+    savings = [saving_of(results, *pair) for pair in combinations(dict.fromkeys(r.way for r in results), 2)]
     text = table(results, savings)
     print(text)
     with atomic_write(arguments.out / "table.md") as temporary:
         temporary.write_text(text + "\n")
-    alike = {key: next(iter(summaries.values()))[key] for key in SAME}
-    finish({**alike, "runs": [vars(result) for result in results], "savings": [vars(saving) for saving in savings],
-            "commit": commit()}, arguments.out, f"{len(results)} runs")
+    alike = {key: summary[key] for key in ("costs_hash", "board", "core", "kernels", "dataset_sha256")}
+    finish({**alike, "runs": [vars(result) for result in results],
+            "savings": [vars(saving) for saving in savings if isinstance(saving, Saving)], "commit": commit()},
+           arguments.out, f"{len(results)} runs")
 
 
-def finished(runs: Path) -> list[str]:
-    """Names of the finished runs that tell their costs."""
-    folders = sorted(runs.iterdir()) if runs.is_dir() else []
-    kept = ("summary.json", "model.tflite", "net.npz")
-    names = [folder.name for folder in folders if all((folder / name).is_file() for name in kept)]
-    if not names:
+def finished(runs: Path) -> list[Compared]:
+    """Every finished run that can be compared; the others are named."""
+    found = []
+    for folder in sorted(runs.iterdir()) if runs.is_dir() else []:
+        try:
+            found.append(compared(folder.name))
+        except UserError as error:
+            print(f"left out: {error}")
+    if not found:
         raise UserError(f"{runs}/: no finished run in it; `make grow-kws` makes one")
-    return names
+    return found
 
 
-def summary_of(name: str) -> dict:
-    """UserError where the run does not say what its prices are."""
-    summary = json.loads((resolve(name).folder / "summary.json").read_text())
-    if missing := [key for key in (*SAME, "seed", "spend", "accuracy_int8_dev") if key not in summary]:
-        raise UserError(f"RUNS: {name}: its summary.json has no {missing[0]}; it is of another version of kws-grow, "
-                        "grow it again")
-    return summary
+def named(names: list[str]) -> list[Compared]:
+    """Each once."""
+    return list({each.run.name: each for each in map(compared, names)}.values())
 
 
-def check_alike(summaries: dict[str, dict]) -> None:
-    """UserError for runs whose prices or data differ."""
-    (first, its), *others = summaries.items()
-    for name, summary in others:
-        for key in SAME:
-            if summary[key] != its[key]:
-                raise UserError(f"RUNS: {first} and {name} differ in {key} ({its[key]}, {summary[key]}); allowed: runs "
-                                f"of the same {', '.join(SAME)}")
+def compared(name: str) -> Compared:
+    """UserError where the run does not say what it is."""
+    run = resolve(name)
+    summary = json.loads((run.folder / "summary.json").read_text())
+    config = run.folder / "config.json"
+    missing = [key for key in READ if key not in summary] + ["config.json"] * (not config.is_file())
+    if missing:
+        raise UserError(f"RUNS: {name}: tells no {missing[0]}; it is of another version of kws-grow, grow it again")
+    return Compared(run, summary, json.loads(config.read_text()))
 
 
-def results_of(summaries: dict[str, dict]) -> list[Result]:
-    """With instructions counted now, on the emulated core that the runs grew for."""
-    graphs = [read_tflite(resolve(name).tflite_path) for name in summaries]
-    first = next(iter(summaries.values()))
-    counts = counted(graphs, first["core"], first["kernels"])
-    return [Result(name, f"{summary['method']}, {summary['spend']}", summary["budget"], summary["seed"],
-                   summary["accuracy_int8_dev"], summary["accuracy_int8"], summary["macs"], instructions)
-            for (name, summary), instructions in zip(summaries.items(), counts, strict=True)]
+def check_alike(runs: list[Compared]) -> None:
+    """UserError for runs of other costs, board, data, schedule or anything else that they should share."""
+    first, *others = runs
+    for other in others:
+        keys = sorted(first.config.keys() | other.config.keys())
+        if differ := [key for key in keys if key not in FREE and first.config.get(key) != other.config.get(key)]:
+            values = ", ".join(str(each.config.get(differ[0]))[:40] for each in (first, other))
+            raise UserError(f"RUNS: {first.run.name} and {other.run.name} differ in {', '.join(differ)} ({values}); "
+                            f"allowed: runs that differ in {', '.join(FREE)} alone")
 
 
-def counted(graphs: list[Graph], core: str, kernels: str) -> list[int]:
-    """Instructions of an inference each."""
-    bench = Bench(core_board(short_name(core)), load_kernels(kernels, None))
+def results_of(runs: list[Compared], instructions: list[int]) -> list[Result]:
+    figures = ("budget", "seed", "accuracy_int8_dev", "accuracy_int8", "macs")
+    return [Result(each.run.name, ", ".join(each.summary[key] for key in WAY),
+                   *(each.summary[key] for key in figures), count)
+            for each, count in zip(runs, instructions, strict=True)]
+
+
+def counted(graphs: list[Graph], core: str, kernels: KernelSet, folder: Path) -> list[int]:
+    """Instructions of an inference each, on the emulated core."""
+    bench = Bench(core_board(short_name(core)), kernels)
     parts = [tuple(graphs[i:i + MOST_NETS]) for i in range(0, len(graphs), MOST_NETS)]
-    return [count.instructions for i, part in enumerate(parts) for count in bench.count(part, FOLDER / f"image_{i}")]
+    return [count.instructions for i, part in enumerate(parts) for count in bench.count(part, folder / f"image_{i}")]
 
 
-def saving_of(results: list[Result], way: str, other: str) -> Saving | None:
-    """None where fewer than two seeds are shared, or where accuracy does not rise with instructions.
+def saving_of(results: list[Result], way: str, other: str) -> Saving | str:
+    """Or why there is none.
 
-    Accuracy is taken as a line in the logarithm of instructions, of one slope, with an intercept a seed and one for the
-    way; the difference of intercepts over the slope is what equal accuracy saves.
+    Accuracy is taken as a line in the logarithm of instructions: one slope, an intercept a seed, and one for the way;
+    that one over the slope is what equal accuracy saves. Each seed left out in turn tells how sure both are.
     """
-    seeds = sorted({r.seed for r in results if r.way == way} & {r.seed for r in results if r.way == other})
-    rows = [r for r in results if r.seed in seeds and r.way in (way, other)]
-    if len(seeds) < 2:
-        return None
-    slope = _slope(rows, seeds, way)
-    if slope <= 0:
-        return None
-    ahead = [_height(rows, seed, way, slope) - _height(rows, seed, other, slope) for seed in seeds]
-    half = student.ppf(0.975, len(seeds) - 1) * np.std(ahead, ddof=1) / len(seeds) ** 0.5
-    share = [1 - exp(-gap / slope) for gap in (np.mean(ahead), np.mean(ahead) - half, np.mean(ahead) + half)]
-    return Saving(way, other, len(seeds), float(slope), *map(float, share))
+    rows = _shared(results, way, other)
+    seeds = sorted({r.seed for r in rows})
+    if len(seeds) < FEWEST_SEEDS:
+        return f"{way} and {other}: fewer than {FEWEST_SEEDS} seeds have {FEWEST_SIZES} sizes of net of each"
+    slope, saved = _fitted(rows, way)
+    without = [_fitted([r for r in rows if r.seed != seed], way) for seed in seeds]
+    if min(slope, *(each for each, _ in without)) <= 0:
+        return f"{way} and {other}: accuracy on dev does not rise with instructions"
+    pseudo = [len(seeds) * saved - (len(seeds) - 1) * each for _, each in without]
+    half = student.ppf(0.975, len(seeds) - 1) * np.std(pseudo, ddof=1) / len(seeds) ** 0.5
+    return Saving(way, other, len(seeds), slope, *(1 - exp(-each) for each in (saved, saved - half, saved + half)))
 
 
-def _slope(rows: list[Result], seeds: list[int], way: str) -> float:
+def _shared(results: list[Result], way: str, other: str) -> list[Result]:
+    """Those of the seeds that have several sizes of both."""
+    def sizes(seed: int, its: str) -> int:
+        return len({r.instructions for r in results if (r.seed, r.way) == (seed, its)})
+
+    seeds = {r.seed for r in results}
+    several = {seed for seed in seeds if min(sizes(seed, way), sizes(seed, other)) >= FEWEST_SIZES}
+    return [r for r in results if r.seed in several and r.way in (way, other)]
+
+
+def _fitted(rows: list[Result], way: str) -> tuple[float, float]:
+    """The slope, and the logarithm of the other way's instructions over this one's at equal accuracy."""
+    seeds = sorted({r.seed for r in rows})
     design = [[log(r.instructions), r.way == way, *(r.seed == seed for seed in seeds)] for r in rows]
-    return np.linalg.lstsq(np.array(design, float), np.array([r.accuracy_dev for r in rows]))[0][0]
+    slope, ahead, *_ = np.linalg.lstsq(np.array(design, float), np.array([r.accuracy_dev for r in rows]))[0]
+    return float(slope), float(ahead / slope)
 
 
-def _height(rows: list[Result], seed: int, way: str, slope: float) -> float:
-    """Mean accuracy above the line through 1 instruction."""
-    return float(np.mean([r.accuracy_dev - slope * log(r.instructions) for r in rows
-                          if (r.seed, r.way) == (seed, way)]))
-
-
-def table(results: list[Result], savings: list[Saving]) -> str:
+def table(results: list[Result], savings: list[Saving | str]) -> str:
     """Markdown."""
     head = "| run | grown by, paying with | budget | seed | int8, dev | int8, validation | MACs | instructions |"
     ordered = sorted(results, key=lambda r: (r.budget, r.way, r.seed))
     lines = [f"| {r.name} | {r.way} | {r.budget} | {r.seed} | {100 * r.accuracy_dev:.2f} % | {100 * r.accuracy:.2f} % "
              f"| {r.macs:,} | {r.instructions:,} |" for r in ordered]
-    told = [f"At equal accuracy on dev, {s.way} takes {100 * s.instructions:+.1f} % fewer instructions than {s.other} "
-            f"(95 % interval {100 * s.low:+.1f} to {100 * s.high:+.1f} %, {s.seeds} paired seeds; a factor e of "
-            f"instructions is worth {100 * s.slope:.2f} points)." for s in savings]
+    told = [saving if isinstance(saving, str) else _sentence(saving) for saving in savings]
     return "\n".join([head, "|" + "---|" * 8, *lines, *(f"\n{line}" for line in told)])
+
+
+def _sentence(s: Saving) -> str:
+    return (f"At equal accuracy on dev, {s.way} takes {100 * s.instructions:.1f} % fewer instructions than {s.other} "
+            f"(95 % interval {100 * s.low:.1f} to {100 * s.high:.1f} %, {s.seeds} paired seeds; a factor e of "
+            f"instructions is worth {100 * s.slope:.2f} points).")
 
 
 if __name__ == "__main__":

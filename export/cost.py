@@ -108,7 +108,10 @@ class Tariff:
     @property
     def costs_hash(self) -> str:
         """Twelve hex digits over all that prices are made of, but for the net."""
-        figures = (self.board.clock_hz, self.board.pj_per_cycle, self.board.wait_states, repr(self.costs))
+        costs, board, code = self.costs, self.board, self.costs.footprint
+        figures = (board.clock_hz, board.pj_per_cycle, board.wait_states, STACK_BYTES, costs.instructions, costs.cycles,
+                   costs.cycles_per_instruction, code.kernels, code.calls, code.with_features.get(board.name),
+                   code.plain.get(board.name))
         return hashlib.sha256(repr(figures).encode()).hexdigest()[:12]
 
     def layer(self, shape: LayerShape) -> Cost:
@@ -137,7 +140,7 @@ class Tariff:
         return self._busy(self.costs.instructions_of(work), self.costs.cycles_of(work))
 
     def _busy(self, instructions: float, cycles: float) -> Cost:
-        """Time and energy. Of wait states, one fetch of code an instruction: the most that there are."""
+        """Time and energy. Of wait states, one fetch an instruction: code of 4 bytes each, and no constants."""
         cycles += self.board.wait_states * instructions
         return Cost(instructions=instructions, cycles=cycles, latency_ms=cycles / self.board.clock_hz * 1e3,
                     energy_uj=cycles * self.board.pj_per_cycle * 1e-6)

@@ -15,6 +15,7 @@ from scipy.optimize import nnls
 from datasets.console import UserError, atomic_write
 from export.count import Count
 from export.footprint import Footprint
+from export.kernels import CMSIS_NN
 from export.timing import TIMINGS, stated_timing
 from export.workload import Work
 
@@ -108,8 +109,18 @@ def load_costs(core: str, kernels: str, folder: Path = FOLDER) -> LayerCosts:
     """UserError where core and kernels were not measured."""
     path = costs_path(core, kernels, folder)
     if not path.is_file():
-        raise UserError(f"{path}: not there; `make calibrate CORE={short_name(core)} KERNELS={kernels}` writes it")
-    return _read(path.resolve(), path.stat().st_mtime_ns)
+        raise UserError(f"{path}: not there; `{calibration(core, kernels)}` writes it")
+    try:
+        return _read(path.resolve(), path.stat().st_mtime_ns)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: damaged, or of another version ({type(error).__name__}); "
+                        f"`{calibration(core, kernels)}` writes it again") from error
+
+
+def calibration(core: str, kernels: str) -> str:
+    """The command that makes a file."""
+    library = " CMSIS_NN=DIR" if kernels == CMSIS_NN else ""
+    return f"make calibrate CORE={short_name(core)} KERNELS={kernels}{library}"
 
 
 @lru_cache(64)

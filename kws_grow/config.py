@@ -8,6 +8,8 @@ from kws_grow.augment import Augmentation
 from kws_grow.methods import IndexSettings
 from kws_grow.ranges import RANGES
 
+NAME_BYTES = 100  # of a run's folder, before seed and digest; file systems allow 255
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -93,6 +95,7 @@ class GrowConfig:
 
     def run_name(self) -> str:
         """The default RUN: says what it is, and differs when anything does."""
-        words = "".join(c if c.isalnum() else "-" for c in f"{self.dataset}-{self.method}-{self.budget}")
+        told = f"{self.dataset}-{self.method}-{' '.join(self.budget.split())}"
+        words = "".join(c if c.isalnum() else "-" for c in told).encode()[:NAME_BYTES].decode(errors="ignore")
         spent = "" if self.spend == GrowConfig.spend else f"-{self.spend}"
         return f"{words}{spent}-s{self.seed}-{self.digest()}"

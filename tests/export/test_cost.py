@@ -99,6 +99,10 @@ def test_the_hash_tells_costs_and_boards_apart():
     hashes = {tariff.costs_hash, *(other.costs_hash for other in others)}
     assert len(hashes) == 6
     assert Tariff.of(NANO).costs_hash == tariff.costs_hash
+    code = tariff.costs.footprint
+    code = replace(code, plain={**code.plain, "elsewhere": code.plain["nano33ble"]})
+    costs = replace(tariff.costs, footprint=code, sources_sha256="of other comments")
+    assert replace(tariff, costs=costs).costs_hash == tariff.costs_hash
 
 
 def test_kernels_that_were_not_measured_are_refused():

@@ -81,6 +81,14 @@ def test_what_was_not_measured_is_refused(tmp_path):
         core_board("m23")
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"core": "cortex-m4"}'])
+def test_a_damaged_file_is_one_line(content, tmp_path):
+    (tmp_path / "m4-cmsis-nn.json").write_text(content)
+    with pytest.raises(UserError, match="m4-cmsis-nn.json: damaged, or of another version .*; `make calibrate CORE=m4 "
+                                        "KERNELS=cmsis-nn CMSIS_NN=DIR` writes it again"):
+        load_costs("cortex-m4", "cmsis-nn", tmp_path)
+
+
 @pytest.mark.parametrize("core", CORES)
 def test_the_committed_costs_are_whole_and_near(core):
     found = load_costs(core, "portable")

@@ -8,11 +8,13 @@ import torch
 from helpers import made_up_dataset, tariff
 
 from datasets.console import UserError
-from export.budget import Limits
+from export.budget import LIMIT_NAMES, Limits
+from export.shape import NetShape
 from kws_grow.augment import Augmentation, CodeSource, plain_codes
 from kws_grow.checkpoint import NAME, PREVIOUS, load_checkpoint, save_checkpoint
 from kws_grow.config import GrowConfig, Quantization, Schedule
-from kws_grow.loop import Task, advance, final_net, growth_of, quantized_nets, seed_growth, state_of
+from kws_grow.grow import make_task
+from kws_grow.loop import Task, advance, final_net, growth_of, quantized_nets, seed_growth, state_of, why_none
 from kws_grow.methods import METHODS, IndexSettings
 from kws_grow.ranges import mean_square
 
@@ -138,6 +140,34 @@ def test_whatever_limit_stops_growth_is_named(limit, most):
         advance(growth, CONFIG, task)
     assert growth.stopped_by.startswith(f"{limit} ({limit}<=")
     assert not task.limits.broken_by(task.tariff.shape(growth.net.shape).whole)
+
+
+def test_the_boards_memory_bounds_whatever_the_budget():
+    """Less RAM than the seed takes: the task's own limits refuse it."""
+    nano = tariff().board
+    small = replace(nano, regions=tuple(replace(region, length=8192) if region.kind == "ram" else region
+                                        for region in nano.regions))
+    task = make_task(CONFIG, made_up_dataset(), Limits(operations=6e5), replace(tariff(), board=small))
+    assert (task.limits.ram_bytes, task.limits.operations) == (8192, 6e5)
+    with pytest.raises(UserError, match=r"even the seed net exceeds it \(ram_bytes .* > 8192\)"):
+        seed_growth(CONFIG, task)
+
+
+def test_why_nothing_splits():
+    """Only layers whose splits would gain are asked for the limit that forbids them."""
+    shape, price = NetShape((8, 8, 8), 20, 4), tariff().shape(NetShape((8, 8, 8), 20, 4)).whole
+    last, first = (tuple(np.full(8, float(i == layer)) for i in range(3)) for layer in (2, 0))
+    limits = Limits(macs=price.macs + 4 * 8 * 125 + 4 * 4)  # four more in the last layer fit, and no others
+    assert why_none(shape, first, limits, tariff()).startswith("macs (macs<=")
+    assert why_none(shape, last, limits, tariff()).startswith("no split gains anything (macs<=")
+    assert why_none(shape, tuple(-gains for gains in first), Limits(macs=1), tariff()).startswith("no split gains")
+
+
+def test_a_runs_name_is_short_whatever_its_budget():
+    budget = "ms<=100" + 300 * " " + " ".join(f"{name}<=1000000000000" for name in LIMIT_NAMES)
+    name = replace(CONFIG, budget=budget, dataset="ä" * 200).run_name()
+    assert len(name.encode()) < 130
+    assert name != replace(CONFIG, budget="ms<=100", dataset="ä" * 200).run_name()
 
 
 def test_budget_below_the_seed_is_refused():
