@@ -15,6 +15,7 @@ from export.image import WORK, Features, Image, build_image, discard_image, writ
 from export.kernels import KernelSet, load_kernels
 from export.networks import Network, prefixes
 from export.onnx_writer import to_onnx
+from export.op_kernel import KernelOf, portable
 from export.plan import Plan, Storage
 from export.runs import Run, input_quantizer, net_parser, resolve
 from export.self_test import FEATURES_FAILED, chirp_crc, network_test
@@ -100,25 +101,25 @@ def _write_net(net: Net, board: Board, folder: Path, kernels: KernelSet) -> Plan
     _copy(net.run.tflite_path, folder / f"{name}.tflite")
     with atomic_write(folder / f"{name}.onnx") as temporary:
         temporary.write_bytes(net.model.SerializeToString())
-    plan = write_c(net.graph, folder, net.network.prefix, kernels.scratch(board.core))
-    check_arena(net.graph, plan, board)
+    plan = write_c(net.graph, folder, net.network.prefix, kernels.kernel_of(board.core))
+    check_arena(net.graph, plan, board, kernels)
     return plan
 
 
-def check_arena(graph: Graph, plan: Plan, board: Board) -> None:
+def check_arena(graph: Graph, plan: Plan, board: Board, kernels: KernelSet) -> None:
     """UserError where the arena alone is larger than the board's RAM; names the op that needs the most."""
     if plan.arena_bytes <= board.ram_bytes:
         return
-    needs = op_bytes(graph, plan)
+    needs = op_bytes(graph, plan, kernels.kernel_of(board.core))
     worst = max(range(len(needs)), key=needs.__getitem__)
     raise UserError(f"BOARD={board.name}: the arena takes {plan.arena_bytes} bytes of ram, and there are "
                     f"{board.ram_bytes}; op {worst} {graph.ops[worst].kind} has {needs[worst]} in use; "
                     "take a smaller net or a larger board")
 
 
-def op_bytes(graph: Graph, plan: Plan) -> list[int]:
+def op_bytes(graph: Graph, plan: Plan, kernel_of: KernelOf = portable) -> list[int]:
     """Bytes of the arena that are in use while each op runs: tensors that live then, and its scratch."""
-    storage = Storage(graph)
+    storage = Storage(graph, kernel_of)
     blocks = [storage.block(root) for root in storage.in_arena]
     return [sum(block.size for block in blocks if block.first <= i <= block.last) + plan.scratch.get(i, (0, 0))[1]
             for i in range(len(graph.ops))]
