@@ -1,5 +1,6 @@
 """Kernels of the DSP instructions of Armv7E-M and Armv8-M: Cortex-M4, M7, M33."""
 
+from export.tuned.dsp.pointwise import POINTWISE
 from export.tuned.tuned_kernel import Family
 
-DSP = Family((), ("dsp",), "kws_dsp.h")
+DSP = Family((POINTWISE,), ("dsp",), "kws_dsp.h")

@@ -1,0 +1,61 @@
+"""Outputs two at a time: how firmware/kernels/tuned/dsp/kws_dsp_mix.c wants weights and constants packed.
+
+For each two outputs, one behind the other in int32: the first's bias, both biases; the weights; multiplier and final
+scale of the first, then of the second. "Both" is 256 times what belongs to the second plus what belongs to the first:
+the sum of both, less that of the first, is 256 times that of the second. Weights are words of two int16; four taps
+make two of them, of taps 0 and 2, then of taps 1 and 3, as SXTB16 takes them from four bytes.
+"""
+
+import numpy as np
+
+from export.c_operator import COp
+from export.tuned.requantization import Mix
+
+LARGEST_SECOND = 2**22  # of a sum that is multiplied by 256, and has another added
+LARGEST_FIRST = 2**29   # of one that is doubled
+LEAST_SHIFT, MOST_SHIFT = -30, -2  # where the final scale is an int32 and no final scale is 2
+TILE = 4                # positions at once
+
+
+def takes(mix: Mix) -> bool:
+    """Whether sums fit, whatever the input, and requantization is two multiplications."""
+    outputs, first, second = len(mix.weights), mix.weights[0::2].astype(int), mix.weights[1::2].astype(int)
+    return (outputs % 2 == 0 and (256 * second + first).min() >= -2**15 and mix.reach.max() < LARGEST_SECOND
+            and mix.shift.min() >= LEAST_SHIFT and mix.shift.max() <= MOST_SHIFT)
+
+
+def words_of(taps: int) -> int:
+    """Pairs of taps, filled up to fours."""
+    return 2 * -(-taps // 4)
+
+
+def pack(mix: Mix) -> np.ndarray:
+    """int32, flat."""
+    outputs, taps = mix.weights.shape
+    weights = np.zeros((outputs, 2 * words_of(taps)), np.int64)
+    weights[:, :taps] = mix.weights
+    constants = np.stack([mix.multiplier, mix.final_scale], axis=1).reshape(outputs // 2, 4)
+    rows = [np.stack([mix.bias[0::2], _both(mix.bias)], axis=1), _words(_both(weights)), constants]
+    return (np.concatenate(rows, axis=1) & 0xFFFFFFFF).astype(np.uint32).view(np.int32).ravel()
+
+
+def _both(values: np.ndarray) -> np.ndarray:
+    return 256 * values[1::2] + values[0::2]
+
+
+def _words(taps: np.ndarray) -> np.ndarray:
+    """[n, taps] int16 values to [n, taps / 2] words, in SXTB16's order."""
+    fours = (taps & 0xFFFF).reshape(len(taps), -1, 4)
+    return (fours[..., :2] | fours[..., 2:] << 16).reshape(len(taps), -1)
+
+
+def scratch_bytes(taps: int) -> int:
+    """Inputs of a tile of positions, as int16."""
+    return -(-4 * TILE * words_of(taps) // 16) * 16
+
+
+def struct(op: COp, mix: Mix) -> str:
+    """The line of `mix`, a kws_dsp_mix."""
+    packed = op.array("int32_t", "packed", pack(mix))
+    return (f"static const kws_dsp_mix mix = {{{packed}, {words_of(mix.weights.shape[1])}, {len(mix.weights)}, "
+            f"{mix.result_zero_point}, {int(mix.rectified)}, {mix.range[0]}, {mix.range[1]}}};")
