@@ -1,5 +1,4 @@
-"""What tuned kernels know of a layer's sums and their requantization: bounds that are proven, biases without the input's
-zero point."""
+"""What tuned kernels know of a layer's sums and their requantization: proven bounds, zero points folded into biases."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,8 +13,8 @@ from export.graph import GraphOp, bias_of
 class Mix:
     """Outputs that are sums of products with int8 weights [outputs, taps], requantized each.
 
-    bias: int64 [outputs], the input's zero point folded in, so that sums are of the input's own values; where a tap lies
-    in the padding the value is that zero point. multiplier, shift: int64 [outputs]; zero_point: of the input. range:
+    bias: int64 [outputs], the input's zero point folded in, so that sums are of the input's own values, which are that
+    zero point where a tap lies in the padding. multiplier, shift: int64 [outputs]; zero_point: of the input. range:
     (min, max) of an output; result_zero_point: what 0 is there.
     """
 

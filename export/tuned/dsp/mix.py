@@ -54,8 +54,17 @@ def scratch_bytes(taps: int) -> int:
     return -(-4 * TILE * words_of(taps) // 16) * 16
 
 
-def struct(op: COp, mix: Mix) -> str:
-    """The line of `mix`, a kws_dsp_mix."""
+def struct(op: COp, mix: Mix, positions: int) -> str:
+    """The line of `mix`, a kws_dsp_mix for a plane of so many positions."""
     packed = op.array("int32_t", "packed", pack(mix))
-    return (f"static const kws_dsp_mix mix = {{{packed}, {words_of(mix.weights.shape[1])}, {len(mix.weights)}, "
-            f"{mix.result_zero_point}, {int(mix.rectified)}, {mix.range[0]}, {mix.range[1]}}};")
+    tile = _tile(op, mix) if positions >= TILE else "NULL"
+    return (f"static const kws_dsp_mix mix = {{{packed}, {tile}, {words_of(mix.weights.shape[1])}, "
+            f"{len(mix.weights)}, {mix.result_zero_point}, {mix.range[0]}, {mix.range[1]}}};")
+
+
+def _tile(op: COp, mix: Mix) -> str:
+    """The name of a function for these sizes."""
+    sizes = f"{words_of(mix.weights.shape[1])}, {len(mix.weights)}, {mix.result_zero_point}, {int(mix.rectified)}"
+    return op.constants.function(f"{op.function}_tile", "void",
+                                 "const int32_t *packed, const int32_t *x, int8_t *output",
+                                 f"kws_dsp_mix_tile(packed, x, {sizes}, output);")

@@ -18,7 +18,8 @@ def _takes(op: GraphOp) -> bool:
 
 def _write_c(op: COp) -> tuple[str, ...]:
     _, rows, columns, channels = op.x.shape
-    return (mix.struct(op, _mix(op)), f"kws_dsp_pointwise(&mix, {channels}, {rows * columns}, scratch, input, output);",
+    return (mix.struct(op, _mix(op), rows * columns),
+            f"kws_dsp_pointwise(&mix, {channels}, {rows * columns}, scratch, input, output);",
             "return 0;")
 
 

@@ -29,11 +29,36 @@ KWS_INLINE int32_t kws_word_at(const int8_t *bytes) {
 
 KWS_INLINE int32_t kws_smlad(int32_t a, int32_t b, int32_t sum) { return __smlad(a, b, sum); }
 
+/* a.low * b.high + sum, a.high * b.low + sum. */
+KWS_INLINE int32_t kws_smlabt(int32_t a, int32_t b, int32_t sum) { return __smlabt(a, b, sum); }
+
+KWS_INLINE int32_t kws_smlatb(int32_t a, int32_t b, int32_t sum) { return __smlatb(a, b, sum); }
+
 KWS_INLINE int32_t kws_sxtb16(int32_t bytes) { return __sxtb16(bytes); }
 
 KWS_INLINE int32_t kws_sxtb16_odd(int32_t bytes) {
     int32_t result;
     __asm__("sxtb16 %0, %1, ror #8" : "=r"(result) : "r"(bytes));
+    return result;
+}
+
+KWS_INLINE int32_t kws_sxtab16(int32_t sums, int32_t bytes) { return __sxtab16(sums, bytes); }
+
+KWS_INLINE int32_t kws_sxtab16_odd(int32_t sums, int32_t bytes) {
+    int32_t result;
+    __asm__("sxtab16 %0, %1, %2, ror #8" : "=r"(result) : "r"(sums), "r"(bytes));
+    return result;
+}
+
+KWS_INLINE int32_t kws_pkhbt(int32_t a, int32_t b) {
+    int32_t result;
+    __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(result) : "r"(a), "r"(b));
+    return result;
+}
+
+KWS_INLINE int32_t kws_pkhtb(int32_t a, int32_t b) {
+    int32_t result;
+    __asm__("pkhtb %0, %1, %2, asr #16" : "=r"(result) : "r"(b), "r"(a));
     return result;
 }
 
@@ -47,6 +72,12 @@ KWS_INLINE int32_t kws_smmlar(int32_t a, int32_t b, int32_t sum) {
     int32_t result;
     __asm__("smmlar %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
     return result;
+}
+
+KWS_INLINE int8_t kws_ssat8(int32_t value) {
+    int32_t result;
+    __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(value));
+    return (int8_t)result;
 }
 
 #else
@@ -65,6 +96,12 @@ KWS_INLINE int32_t kws_smlad(int32_t a, int32_t b, int32_t sum) {
     return (int32_t)((uint32_t)sum + low + high);
 }
 
+KWS_INLINE int32_t kws_smlabt(int32_t a, int32_t b, int32_t sum) {
+    return (int32_t)((uint32_t)sum + (uint32_t)(kws_low(a) * kws_high(b)));
+}
+
+KWS_INLINE int32_t kws_smlatb(int32_t a, int32_t b, int32_t sum) { return kws_smlabt(b, a, sum); }
+
 /* Bytes 0 and 2. */
 KWS_INLINE int32_t kws_sxtb16(int32_t bytes) {
     return kws_pair((int8_t)(uint8_t)bytes, (int8_t)(uint8_t)((uint32_t)bytes >> 16));
@@ -73,6 +110,21 @@ KWS_INLINE int32_t kws_sxtb16(int32_t bytes) {
 /* Bytes 1 and 3. */
 KWS_INLINE int32_t kws_sxtb16_odd(int32_t bytes) { return kws_sxtb16((int32_t)((uint32_t)bytes >> 8)); }
 
+/* Those added to two sums of 16 bits. */
+KWS_INLINE int32_t kws_sxtab16(int32_t sums, int32_t bytes) {
+    const int32_t more = kws_sxtb16(bytes);
+    return kws_pair(kws_low(sums) + kws_low(more), kws_high(sums) + kws_high(more));
+}
+
+KWS_INLINE int32_t kws_sxtab16_odd(int32_t sums, int32_t bytes) {
+    return kws_sxtab16(sums, (int32_t)((uint32_t)bytes >> 8));
+}
+
+/* The low halves of both, the high halves of both. */
+KWS_INLINE int32_t kws_pkhbt(int32_t a, int32_t b) { return kws_pair(kws_low(a), kws_low(b)); }
+
+KWS_INLINE int32_t kws_pkhtb(int32_t a, int32_t b) { return kws_pair(kws_high(a), kws_high(b)); }
+
 /* a b / 2^32 to nearest, halves up. */
 KWS_INLINE int32_t kws_smmulr(int32_t a, int32_t b) {
     return (int32_t)(((int64_t)a * b + ((int64_t)1 << 31)) >> 32);
@@ -80,9 +132,8 @@ KWS_INLINE int32_t kws_smmulr(int32_t a, int32_t b) {
 
 /* The same, and sum. */
 KWS_INLINE int32_t kws_smmlar(int32_t a, int32_t b, int32_t sum) { return sum + kws_smmulr(a, b); }
-#endif
 
-/* GCC makes SSAT of it. */
 KWS_INLINE int8_t kws_ssat8(int32_t value) { return (int8_t)(value < -128 ? -128 : value > 127 ? 127 : value); }
+#endif
 
 #endif

@@ -1,20 +1,33 @@
-/* The inner part of convolutions and fully-connected layers: every output a sum of products of the same inputs,
- * internal. */
+/* What the kernels have in common, internal. */
 #ifndef KWS_DSP_MIX_H
 #define KWS_DSP_MIX_H
 
 #include "kws_dsp.h"
 
-enum { KWS_DSP_TILE = 4 }; /* positions that are mixed at once */
-
-/* All outputs of KWS_DSP_TILE positions. x [mix->words][KWS_DSP_TILE]: pairs of int16 inputs; output
- * [KWS_DSP_TILE][mix->outputs]. */
-void kws_dsp_mix_tile(const kws_dsp_mix *mix, const int32_t *x, int8_t *output);
-
-/* All outputs of one position. x [mix->words]. */
+/* All outputs of one position. x [mix->words]: pairs of int16 inputs. */
 void kws_dsp_mix_one(const kws_dsp_mix *mix, const int32_t *x, int8_t *output);
 
 /* The clamp of a fused activation that saturation to int8 left undone. */
-void kws_dsp_clamp(const kws_dsp_mix *mix, int8_t *output, int32_t count);
+void kws_dsp_clamp(int32_t min, int32_t max, int8_t *output, int32_t count);
+
+/* Bytes 0 and 2 of four, then 1 and 3, into every `pitch`-th word. */
+KWS_INLINE void kws_dsp_widen_word(int32_t bytes, int pitch, int32_t *x) {
+    x[0] = kws_sxtb16(bytes);
+    x[pitch] = kws_sxtb16_odd(bytes);
+}
+
+/* `length` inputs side by side, in pairs, filled up to fours. */
+KWS_INLINE int32_t *kws_dsp_widen(const int8_t *input, int32_t length, int pitch, int32_t *x) {
+    for (; length >= 4; length -= 4, input += 4, x += 2 * pitch) {
+        kws_dsp_widen_word(kws_word_at(input), pitch, x);
+    }
+    if (length > 0) {
+        int8_t rest[4] = {0};
+        memcpy(rest, input, (size_t)length);
+        kws_dsp_widen_word(kws_word_at(rest), pitch, x);
+        x += 2 * pitch;
+    }
+    return x;
+}
 
 #endif

@@ -1,0 +1,32 @@
+"""CONV_2D of any kernel, whose columns are not dilated: windows are laid out, then mixed."""
+
+import numpy as np
+
+from export.c_operator import COp, numbers
+from export.graph import GraphOp
+from export.tuned.dsp import mix
+from export.tuned.requantization import Mix, mix_of
+from export.tuned.tuned_kernel import TunedKernel
+
+
+def _mix(op: GraphOp) -> Mix:
+    """Rows of the window one after the other, filled up to fours."""
+    weight = op.operands[1].data
+    rows = weight.reshape(*weight.shape[:2], -1)
+    filled = np.pad(rows, ((0, 0), (0, 0), (0, -rows.shape[2] % 4)))
+    return mix_of(op, filled.reshape(len(weight), -1))
+
+
+def _takes(op: GraphOp) -> bool:
+    return op.op.window.dilation[1] == 1 and mix.takes(_mix(op))
+
+
+def _write_c(op: COp) -> tuple[str, ...]:
+    (height, width, channels), (out_height, out_width, _), window = op.x.shape[1:], op.result.shape[1:], op.op.window
+    fields = numbers((height, width, channels, out_height, out_width, *window.kernel, *window.stride,
+                      *window.padding_before, window.dilation[0], op.x.zero_point[0]))
+    return (mix.struct(op, _mix(op), out_height * out_width), f"static const kws_dsp_window window = {fields};",
+            "kws_dsp_convolve(&mix, &window, scratch, input, output);", "return 0;")
+
+
+CONVOLUTION = TunedKernel("CONV_2D", _takes, _write_c, lambda op: mix.scratch_bytes(_mix(op).weights.shape[1]))
