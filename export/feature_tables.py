@@ -17,9 +17,11 @@ _POWER_SCALE = 4.0**SPECTRUM_BITS  # units of the firmware's power in one |X|^2 
 
 
 def window_table() -> np.ndarray:
-    """int32 [512], the window times 2^(16 + SPECTRUM_BITS), zero behind the frame: sample << 16 times it, high word."""
+    """int32 [512], the window times 2^(16 + SPECTRUM_BITS), zero behind the frame: sample << 16 times it, high word. In
+    the order in which the FFT's first stage takes samples: pairs by their digits of base 4, the lowest first."""
     padded = np.pad(features.window(), (0, features.FFT_LENGTH - features.FRAME_LENGTH))
-    return np.rint(padded * 2.0 ** (16 + SPECTRUM_BITS)).astype(np.int32)
+    taken = padded.reshape(4, 4, 4, 4, 2).transpose(3, 2, 1, 0, 4).ravel()
+    return np.rint(taken * 2.0 ** (16 + SPECTRUM_BITS)).astype(np.int32)
 
 
 def twiddle_table() -> np.ndarray:

@@ -11,6 +11,11 @@ from export.op_kernel import OpKernel, portable
 FOLDER = Path(__file__).resolve().parents[2] / "firmware" / "kernels" / "tuned"
 
 
+def aligned(size: int) -> int:
+    """Bytes of scratch, filled up."""
+    return -(-size // 16) * 16
+
+
 def never(op: GraphOp) -> bool:
     """Its output lies elsewhere than its input."""
     return False

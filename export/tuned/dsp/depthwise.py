@@ -12,7 +12,7 @@ import numpy as np
 from export.c_operator import COp, numbers
 from export.graph import GraphOp
 from export.tuned.requantization import Mix, mix_of
-from export.tuned.tuned_kernel import TunedKernel
+from export.tuned.tuned_kernel import TunedKernel, aligned
 
 CHUNK = 5               # KWS_DSP_CHUNK
 MOST_TAPS, MOST_LINES = 9, 8
@@ -89,7 +89,7 @@ def _takes(op: GraphOp) -> bool:
 
 
 def _scratch(op: GraphOp) -> int:
-    return -(-4 * plane_of(op).scratch_words // 16) * 16
+    return aligned(4 * plane_of(op).scratch_words)
 
 
 def _in_place(op: GraphOp) -> bool:

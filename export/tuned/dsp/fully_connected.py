@@ -4,7 +4,7 @@ from export.c_operator import COp
 from export.graph import GraphOp
 from export.tuned.dsp import mix
 from export.tuned.requantization import Mix, mix_of
-from export.tuned.tuned_kernel import TunedKernel
+from export.tuned.tuned_kernel import TunedKernel, aligned
 
 
 def _mix(op: GraphOp) -> Mix:
@@ -21,4 +21,4 @@ def _write_c(op: COp) -> tuple[str, ...]:
 
 
 FULLY_CONNECTED = TunedKernel("FULLY_CONNECTED", _takes, _write_c,
-                              lambda op: -(-4 * mix.words_of(op.x.elements) // 16) * 16)
+                              lambda op: aligned(4 * mix.words_of(op.x.elements)))

@@ -10,17 +10,16 @@ import numpy as np
 
 from export.c_operator import COp
 from export.tuned.requantization import Mix
+from export.tuned.tuned_kernel import aligned
 
-LARGEST_SECOND = 2**22  # of a sum that is multiplied by 256, and has another added
-LARGEST_FIRST = 2**29   # of one that is doubled
-LEAST_SHIFT, MOST_SHIFT = -30, -2  # where the final scale is an int32 and no final scale is 2
-TILE = 4                # positions at once
+LARGEST_SUM = 2**31 // 257  # of one that is multiplied by 256, and has another added
+LEAST_SHIFT, MOST_SHIFT = -30, -2  # where the final scale is an int32
+TILE = 4  # positions at once
 
 
 def takes(mix: Mix) -> bool:
     """Whether sums fit, whatever the input, and requantization is two multiplications."""
-    outputs, first, second = len(mix.weights), mix.weights[0::2].astype(int), mix.weights[1::2].astype(int)
-    return (outputs % 2 == 0 and (256 * second + first).min() >= -2**15 and mix.reach.max() < LARGEST_SECOND
+    return (_both(_even(mix.weights)).min() >= -2**15 and mix.reach.max() < LARGEST_SUM
             and mix.shift.min() >= LEAST_SHIFT and mix.shift.max() <= MOST_SHIFT)
 
 
@@ -31,12 +30,16 @@ def words_of(taps: int) -> int:
 
 def pack(mix: Mix) -> np.ndarray:
     """int32, flat."""
-    outputs, taps = mix.weights.shape
-    weights = np.zeros((outputs, 2 * words_of(taps)), np.int64)
-    weights[:, :taps] = mix.weights
-    constants = np.stack([mix.multiplier, mix.final_scale], axis=1).reshape(outputs // 2, 4)
-    rows = [np.stack([mix.bias[0::2], _both(mix.bias)], axis=1), _words(_both(weights)), constants]
+    bias, weights = _even(mix.bias), _even(mix.weights)
+    weights = np.pad(weights, ((0, 0), (0, -weights.shape[1] % 4)))
+    constants = _even(np.stack([mix.multiplier, mix.final_scale], axis=1)).reshape(-1, 4)
+    rows = [np.stack([bias[0::2], _both(bias)], axis=1), _words(_both(weights)), constants]
     return (np.concatenate(rows, axis=1) & 0xFFFFFFFF).astype(np.uint32).view(np.int32).ravel()
+
+
+def _even(values: np.ndarray) -> np.ndarray:
+    """int64, with an output of zeros behind an odd number of them."""
+    return np.pad(values.astype(np.int64), ((0, len(values) % 2), *((0, 0),) * (values.ndim - 1)))
 
 
 def _both(values: np.ndarray) -> np.ndarray:
@@ -51,7 +54,7 @@ def _words(taps: np.ndarray) -> np.ndarray:
 
 def scratch_bytes(taps: int) -> int:
     """Inputs of a tile of positions, as int16."""
-    return -(-4 * TILE * words_of(taps) // 16) * 16
+    return aligned(4 * TILE * words_of(taps))
 
 
 def struct(op: COp, mix: Mix, positions: int) -> str:

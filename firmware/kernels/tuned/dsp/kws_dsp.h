@@ -17,8 +17,8 @@ extern "C" {
 
 /* Outputs that are sums over the same inputs.
  * packed: weights and constants, see export/tuned/dsp/mix.py. tile: kws_dsp_mix_tile for them; NULL where there are never
- * KWS_DSP_TILE positions. words: pairs of inputs to a sum, even. outputs: even. zero_point: of the outputs. min, max: of
- * the fused activation. */
+ * KWS_DSP_TILE positions. words: pairs of inputs to a sum, even. zero_point: of the outputs. min, max: of the fused
+ * activation. */
 typedef struct {
     const int32_t *packed;
     void (*tile)(const int32_t *packed, const int32_t *x, int8_t *output);
@@ -30,7 +30,8 @@ typedef struct {
 } kws_dsp_mix;
 
 /* Convolution of a plane [height][width][channels]; the columns of a window lie side by side.
- * top, left: padding; row_dilation: from one row of a window to the next. */
+ * top, left: padding. row_dilation: from one row of a window to the next. band_bytes: of a row with its padding, at least
+ * as long as its windows. zero_point: of the input. */
 typedef struct {
     int32_t height, width, channels;
     int32_t out_height, out_width;
@@ -38,10 +39,11 @@ typedef struct {
     int32_t row_stride, column_stride;
     int32_t top, left;
     int32_t row_dilation;
-    int32_t zero_point; /* of the input */
+    int32_t band_bytes;
+    int32_t zero_point;
 } kws_dsp_window;
 
-/* scratch: 4 words for each of mix->words. */
+/* scratch: 4 words for each of mix->words; band_bytes for each row of a window, and 3. */
 void kws_dsp_convolve(const kws_dsp_mix *mix, const kws_dsp_window *window, int32_t *scratch, const int8_t *input,
                       int8_t *output);
 

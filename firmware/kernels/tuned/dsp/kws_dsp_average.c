@@ -10,6 +10,7 @@ void kws_dsp_average(int32_t positions, int32_t channels, int32_t min, int32_t m
     for (int32_t channel = 0; channel < channels; channel += 4) {
         const int8_t *at = input + channel;
         int32_t even = 0, odd = 0; /* two sums of 16 bits each */
+#pragma GCC unroll 4
         for (int32_t i = 0; i < positions; i++, at += channels) {
             const int32_t bytes = kws_word_at(at);
             even = kws_sxtab16(even, bytes);

@@ -17,6 +17,9 @@
 #define KWS_TOGETHER2(a, b) __asm__("" : "+r"(a), "+r"(b))
 #define KWS_TOGETHER3(a, b, c) __asm__("" : "+r"(a), "+r"(b), "+r"(c))
 
+/* What is read above is loaded here, not where it is used. */
+#define KWS_LOADED() __asm__ volatile("" ::: "memory")
+
 /* Four bytes at any address. */
 KWS_INLINE int32_t kws_word_at(const int8_t *bytes) {
     int32_t word;

@@ -16,18 +16,4 @@ KWS_INLINE void kws_dsp_widen_word(int32_t bytes, int pitch, int32_t *x) {
     x[pitch] = kws_sxtb16_odd(bytes);
 }
 
-/* `length` inputs side by side, in pairs, filled up to fours. */
-KWS_INLINE int32_t *kws_dsp_widen(const int8_t *input, int32_t length, int pitch, int32_t *x) {
-    for (; length >= 4; length -= 4, input += 4, x += 2 * pitch) {
-        kws_dsp_widen_word(kws_word_at(input), pitch, x);
-    }
-    if (length > 0) {
-        int8_t rest[4] = {0};
-        memcpy(rest, input, (size_t)length);
-        kws_dsp_widen_word(kws_word_at(rest), pitch, x);
-        x += 2 * pitch;
-    }
-    return x;
-}
-
 #endif

@@ -9,7 +9,7 @@
 #include "kws_dsp_intrinsics.h"
 #include "kws_dsp_tile.h"
 
-enum { KWS_DSP_CHUNK = 5 }; /* most outputs of a line at once */
+enum { KWS_DSP_CHUNK = 5, KWS_DSP_LOADED = 4 }; /* most outputs of a line, words of inputs at once */
 
 /* Sizes of a layer, lengths along a line first. inputs, lines: of the plane. in_step, in_line: bytes of the input from a
  * position to the next, from a line to the next; out_step, out_line: of the output. before, lines_before: padding.
@@ -79,6 +79,23 @@ KWS_INLINE void kws_dsp_add_line(const kws_dsp_plane *sizes, int32_t count, cons
     }
 }
 
+/* The same; where all inputs and taps fit the registers of a Cortex-M4, they are loaded first, side by side. */
+KWS_INLINE void kws_dsp_add_short_line(const kws_dsp_plane *sizes, int32_t count, const int32_t *x,
+                                       const int32_t *pairs, int32_t *sums) {
+    const int32_t words = ((count - 1) * sizes->stride + sizes->taps + 1) / 2;
+    if (sizes->taps == 3 && words <= KWS_DSP_LOADED) {
+        int32_t inputs[KWS_DSP_LOADED];
+        const int32_t taps[2] = {pairs[0], pairs[1]};
+        for (int32_t i = 0; i < words; i++) {
+            inputs[i] = x[i];
+        }
+        KWS_LOADED();
+        kws_dsp_add_line(sizes, count, inputs, taps, sums);
+    } else {
+        kws_dsp_add_line(sizes, count, x, pairs, sums);
+    }
+}
+
 /* `count` outputs of one channel, side by side in a line. w: bias, multiplier, scale, taps. */
 KWS_INLINE void kws_dsp_filter_chunk(const kws_dsp_plane *sizes, int32_t count, const int32_t *w, const int32_t *x,
                                      int32_t zero_point, int rectified, int8_t *output) {
@@ -88,7 +105,7 @@ KWS_INLINE void kws_dsp_filter_chunk(const kws_dsp_plane *sizes, int32_t count, 
     }
 #pragma GCC unroll 8
     for (int32_t line = 0; line < sizes->tap_lines; line++) {
-        kws_dsp_add_line(sizes, count, x + line * sizes->words, w + 3 + line * (sizes->taps - 1), sums);
+        kws_dsp_add_short_line(sizes, count, x + line * sizes->words, w + 3 + line * (sizes->taps - 1), sums);
     }
     const int32_t multiplier = w[1], scale = w[2];
     for (int32_t i = 0; i < count; i++) {

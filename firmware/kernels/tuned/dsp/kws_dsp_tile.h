@@ -49,9 +49,9 @@ KWS_INLINE int8_t kws_dsp_requantize(int32_t doubled, int32_t multiplier, int32_
     return kws_ssat8(kws_smmlar(value, scale, zero_point));
 }
 
-/* Two outputs of all positions; returns where the weights of the next two lie. */
+/* Two outputs of all positions, `count` of which are wanted; returns where the weights of the next two lie. */
 KWS_INLINE const int32_t *kws_dsp_mix_two(const int32_t *w, const int32_t *x, int32_t words, int32_t outputs,
-                                          int32_t zero_point, int rectified, int8_t *output) {
+                                          int32_t zero_point, int rectified, int32_t count, int8_t *output) {
     kws_dsp_sums sums;
     for (int p = 0; p < KWS_DSP_TILE; p++) {
         sums.first[p] = w[0];
@@ -68,7 +68,9 @@ KWS_INLINE const int32_t *kws_dsp_mix_two(const int32_t *w, const int32_t *x, in
     for (int p = 0; p < KWS_DSP_TILE; p++, output += outputs) {
         const int32_t second = (sums.both[p] - sums.first[p]) >> 7;
         output[0] = kws_dsp_requantize(sums.first[p] * 2, multiplier, scale, zero_point, rectified);
-        output[1] = kws_dsp_requantize(second, multiplier2, scale2, zero_point, rectified);
+        if (count > 1) {
+            output[1] = kws_dsp_requantize(second, multiplier2, scale2, zero_point, rectified);
+        }
     }
     return w + 4;
 }
@@ -77,8 +79,9 @@ KWS_INLINE const int32_t *kws_dsp_mix_two(const int32_t *w, const int32_t *x, in
  * inputs; output [KWS_DSP_TILE][outputs]. */
 KWS_INLINE void kws_dsp_mix_tile(const int32_t *w, const int32_t *x, int32_t words, int32_t outputs,
                                  int32_t zero_point, int rectified, int8_t *output) {
-    for (int8_t *end = output + outputs; output != end; output += 2) {
-        w = kws_dsp_mix_two(w, x, words, outputs, zero_point, rectified, output);
+    for (int32_t i = 0; i < outputs; i += 2) {
+        const int32_t count = outputs % 2 == 0 ? 2 : outputs - i;
+        w = kws_dsp_mix_two(w, x, words, outputs, zero_point, rectified, count, output + i);
     }
 }
 
