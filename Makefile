@@ -16,7 +16,7 @@ NET_OPTIONS = $(call option,RUN,run) $(call option,MODEL,model)
 KERNEL_OPTIONS = $(call option,KERNELS,kernels) $(call option,CMSIS_NN,cmsis-nn)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data grow-kws export-mcu simulate emulate verify calibrate bench-training bench-ranges bench-export test test-slow lint test-tools clean
+.PHONY: help setup data grow-kws export-mcu simulate emulate verify boards cost compare calibrate bench-training bench-ranges bench-export test test-slow lint test-tools clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,9 +35,9 @@ $(READY): pyproject.toml .ci/constraints.txt
 data: $(READY) ## Counts of DATA by split and label [DATA KEYWORDS]
 	@$(COMMAND) datasets.load $(DATA_OPTIONS)
 
-grow-kws: $(READY) ## Grow a net; resumes where it was stopped [DATA KEYWORDS BOARD BUDGET METHOD SEED DEVICE RANGES QAT RUN]
+grow-kws: $(READY) ## Grow a net; resumes where it was stopped [DATA KEYWORDS BOARD KERNELS BUDGET METHOD SPEND SEED DEVICE RANGES QAT RUN]
 	@$(COMMAND) kws_grow.grow $(DATA_OPTIONS) $(call option,BOARD,board) $(call option,BUDGET,budget) \
-		$(call option,METHOD,method) $(call option,SEED,seed) $(call option,SEED_WIDTHS,seed-widths) \
+		$(call option,KERNELS,kernels) $(call option,METHOD,method) $(call option,SPEND,spend) $(call option,SEED,seed) $(call option,SEED_WIDTHS,seed-widths) \
 		$(call option,DEVICE,device) $(call option,RANGES,ranges) $(call option,QAT,qat) $(call option,RUN,run)
 
 export-mcu: $(READY) ## .tflite, ONNX, C and the firmware image, in build/RUN/BOARD [RUN MODEL BOARD KERNELS CMSIS_NN]
@@ -53,6 +53,16 @@ emulate: $(READY) ## The firmware on an emulated Cortex-M: same clips, same bits
 verify: $(READY) ## Every row through TFLite Micro, ONNX, host C, every core [RUN MODEL CLIPS INPUTS SEED LIMIT BOARD KERNELS CMSIS_NN]
 	@$(COMMAND) export.verify $(NET_OPTIONS) $(KERNEL_OPTIONS) $(call option,CLIPS,clips) $(call option,INPUTS,inputs) \
 		$(call option,SEED,seed) $(call option,LIMIT,limit) $(call option,BOARD,board)
+
+boards: $(READY) ## The boards there are, and what fits each [RUN MODEL KERNELS]
+	@$(COMMAND) export.board_list $(NET_OPTIONS) $(call option,KERNELS,kernels)
+
+cost: $(READY) ## Cost of a net on a BOARD, by layer, with a chart; battery days at RATE [RUN MODEL BOARD KERNELS RATE BATTERY]
+	@$(COMMAND) export.cost_report $(NET_OPTIONS) $(call option,BOARD,board) $(call option,KERNELS,kernels) \
+		$(call option,RATE,rate) $(call option,BATTERY,battery)
+
+compare: $(READY) ## Finished runs side by side: accuracy, counted instructions, what equal accuracy saves [RUNS]
+	@$(COMMAND) export.compare $(call option,RUNS,runs)
 
 calibrate: $(READY) ## Counts layers on an emulated CORE and fits what they cost: export/costs [CORE KERNELS CMSIS_NN]
 	@$(COMMAND) export.calibrate $(call option,CORE,core) $(KERNEL_OPTIONS)

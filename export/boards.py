@@ -1,28 +1,42 @@
-"""The table of boards: every folder of firmware/boards/ with a board.toml. Its fields are checked here, once."""
+"""The table of boards: every folder of firmware/boards/ with a board.toml. Its fields are checked here, once.
+
+Beside each figure NAME stands NAME_source: a sentence that says where it comes from, or that it is a stand-in.
+"""
 
 import re
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from datasets.console import UserError
+from export.kernels import CORES
 
 BOARDS = Path(__file__).resolve().parent.parent / "firmware" / "boards"
 
 REGION_KINDS = ("flash", "ram")
 MICROPHONES = ("none", "pdm", "dfsdm")
 CHANNELS = ("semihosting", "serial")
+# What is no slip of the keyboard:
+CLOCK_HZ = (1_000_000, 2_000_000_000)
+MOST_WAIT_STATES = 15
+PJ_PER_CYCLE = (1, 10_000)
+SUPPLY_V = (0.8, 6)
+MOST_MICROPHONE_UW = 100_000
+LEAST_REGION_BYTES = 1024
 
 
 @dataclass(frozen=True)
 class Region:
-    """A piece of memory. kind: one of REGION_KINDS; origin, length: bytes."""
+    """A piece of memory. kind: one of REGION_KINDS; origin, length: bytes, of what is ours; offset: bytes before it
+    that are not (a boot loader)."""
 
     name: str
     kind: str
     origin: int
     length: int
+    offset: int
+    source: str
 
 
 @dataclass(frozen=True)
@@ -36,14 +50,33 @@ class Emulator:
     machine: str
     channel: str
     instructions_per_tick: float
+    instructions_per_tick_source: str
+
+
+@dataclass(frozen=True)
+class Power:
+    """What a board draws, at supply_v volts.
+
+    pj_per_cycle: picojoule, the core awake. sleep_uw: microwatt, the core asleep between blocks of audio while the
+    next one is captured, without the microphone. microphone_uw: microwatt, always.
+    """
+
+    pj_per_cycle: float
+    pj_per_cycle_source: str
+    sleep_uw: float
+    sleep_uw_source: str
+    microphone_uw: float
+    microphone_uw_source: str
+    supply_v: float
+    supply_v_source: str
 
 
 @dataclass(frozen=True)
 class Board:
     """One board.
 
-    core: as GCC's -mcpu names it. cpu_flags: of the compiler and the linker.
-    clock_hz: of the processor. pj_per_cycle: picojoule, with where the figure comes from.
+    core: one of export.kernels.CORES. cpu_flags: of the compiler and the linker. clock_hz: of the processor.
+    wait_states: cycles that a fetch of 4 bytes of code from flash takes more, where no cache or prefetch hides them.
     regions: memory for us; the first of a kind is what the image uses.
     sources: the board's own C files. defines: macros for all of the firmware.
     flasher: how an image gets onto it, "none" where it is emulated. microphone: one of MICROPHONES.
@@ -55,14 +88,21 @@ class Board:
     core: str
     cpu_flags: tuple[str, ...]
     clock_hz: int
-    pj_per_cycle: float
-    pj_per_cycle_source: str
+    clock_hz_source: str
+    wait_states: int
+    wait_states_source: str
+    power: Power
     regions: tuple[Region, ...]
     sources: tuple[Path, ...]
     defines: dict[str, int]
     flasher: str
     microphone: str
     emulator: Emulator | None
+
+    @property
+    def pj_per_cycle(self) -> float:
+        """Picojoule, the core awake."""
+        return self.power.pj_per_cycle
 
     def region(self, kind: str) -> Region:
         """The memory of that kind that the image uses."""
@@ -115,22 +155,24 @@ class _Reader:
 
     def board(self) -> Board:
         """The whole file."""
-        self.only("title", "core", "cpu_flags", "clock_hz", "pj_per_cycle", "pj_per_cycle_source", "memory",
-                  "firmware", "flasher", "microphone", "emulator")
+        self.only("title", "core", "cpu_flags", "clock_hz", "clock_hz_source", "wait_states", "wait_states_source",
+                  "power", "memory", "firmware", "flasher", "microphone", "emulator")
         firmware = self.sub("firmware").only("sources", "defines")
         return Board(
             name=self.path.parent.name,
             title=self.text("title"),
-            core=self.text("core", lambda core: re.fullmatch(r"cortex-m\w+", core), "as in cortex-m4"),
-            cpu_flags=tuple(self.texts("cpu_flags")),
-            clock_hz=self.integer("clock_hz", 1_000_000, 2_000_000_000),
-            pj_per_cycle=self.number("pj_per_cycle", 0.1, 100_000),
-            pj_per_cycle_source=self.text("pj_per_cycle_source"),
+            core=self.choice("core", CORES),
+            cpu_flags=self.cpu_flags(),
+            clock_hz=self.clock_hz(),
+            clock_hz_source=self.source_of("clock_hz"),
+            wait_states=self.integer("wait_states", 0, MOST_WAIT_STATES),
+            wait_states_source=self.source_of("wait_states"),
+            power=self.power(),
             regions=self.regions(),
-            sources=tuple(firmware.source(name) for name in firmware.texts("sources")),
+            sources=tuple(firmware.c_file(name) for name in firmware.texts("sources")),
             defines=firmware.defines(),
             flasher=self.text("flasher"),
-            microphone=self.choice("microphone", MICROPHONES),
+            microphone=self.microphone(),
             emulator=self.emulator() if "emulator" in self.table else None)
 
     def refuse(self, field: str, allowed: str):
@@ -144,36 +186,62 @@ class _Reader:
             self.refuse(field, allowed)
         return self.table[field]
 
-    def only(self, *fields: str) -> "_Reader":
+    def only(self, *known: str) -> "_Reader":
         """Itself, where it has no other fields than these."""
         for field in self.table:
-            if field not in fields:
-                raise UserError(f"{self.path}: {self.prefix}{field} is no field; allowed: {', '.join(fields)}")
+            if field not in known:
+                raise UserError(f"{self.path}: {self.prefix}{field} is no field; allowed: {', '.join(known)}")
         return self
 
-    def text(self, field: str, is_good: Callable[[str], object] = bool, allowed: str = "a text") -> str:
+    def text(self, field: str, is_good: Callable[[str], object] = str.strip, allowed: str = "a text") -> str:
         return self.take(field, lambda value: isinstance(value, str) and is_good(value), allowed)
 
     def choice(self, field: str, among: tuple[str, ...]) -> str:
         return self.text(field, among.__contains__, f"one of {', '.join(among)}")
 
     def texts(self, field: str) -> list[str]:
-        return self.take(field, lambda value: isinstance(value, list) and all(isinstance(v, str) for v in value),
-                         "a list of texts")
+        return self.take(field, _are_texts, "a list of texts")
 
-    def number(self, field: str, low: float, high: float) -> float:
+    def number(self, field: str, low: float, high: float, because: str = "") -> float:
         return float(self.take(field, lambda value: type(value) in (int, float) and low <= value <= high,
-                               f"a number from {low:g} to {high:g}"))
+                               f"a number from {low:g} to {high:g}{because}"))
 
     def integer(self, field: str, low: int, high: int) -> int:
         return self.take(field, lambda value: type(value) is int and low <= value <= high,
                          f"a whole number from {low} to {high}")
 
+    def source_of(self, figure: str) -> str:
+        return self.text(f"{figure}_source", allowed="a sentence that says where the figure comes from")
+
+    def sourced(self, field: str, low: float, high: float, because: str = "") -> tuple[float, str]:
+        """A figure and its source."""
+        return self.number(field, low, high, because), self.source_of(field)
+
     def sub(self, field: str) -> "_Reader":
         table = self.take(field, lambda value: isinstance(value, dict), f"a table [{field}]")
         return _Reader(self.path, table, f"{self.prefix}{field}.")
 
-    def source(self, name: str) -> Path:
+    def clock_hz(self) -> int:
+        return self.integer("clock_hz", *CLOCK_HZ)
+
+    def cpu_flags(self) -> tuple[str, ...]:
+        flag = f"-mcpu={self.choice('core', CORES)}"
+        return tuple(self.take("cpu_flags", lambda flags: _are_texts(flags) and flag in flags,
+                               f"a list of texts with {flag}"))
+
+    def power(self) -> Power:
+        """Asleep a board draws no more than awake; for a microphone nothing where it has none."""
+        power = self.sub("power").only(*(field.name for field in fields(Power)))
+        awake_uw = self.clock_hz() * power.number("pj_per_cycle", *PJ_PER_CYCLE) * 1e-6
+        microphone = (0, 0, ": the board has none") if self.microphone() == "none" else (0, MOST_MICROPHONE_UW)
+        return Power(*power.sourced("pj_per_cycle", *PJ_PER_CYCLE),
+                     *power.sourced("sleep_uw", 0, awake_uw, ", what the core draws awake"),
+                     *power.sourced("microphone_uw", *microphone), *power.sourced("supply_v", *SUPPLY_V))
+
+    def microphone(self) -> str:
+        return self.choice("microphone", MICROPHONES)
+
+    def c_file(self, name: str) -> Path:
         """A C file, its path relative to the board's folder."""
         found = (self.path.parent / name).resolve()
         if not found.is_file():
@@ -185,12 +253,13 @@ class _Reader:
         return {name: defines.integer(name, 0, 2**32 - 1) for name in defines.table}
 
     def emulator(self) -> Emulator:
-        emulator = self.sub("emulator").only("machine", "channel", "instructions_per_tick")
+        emulator = self.sub("emulator").only(*(field.name for field in fields(Emulator)))
         return Emulator(emulator.text("machine"), emulator.choice("channel", CHANNELS),
-                        emulator.number("instructions_per_tick", 1, 1000))
+                        *emulator.sourced("instructions_per_tick", 1, 1000))
 
     def regions(self) -> tuple[Region, ...]:
-        tables = self.take("memory", lambda value: isinstance(value, list) and value, "tables [[memory]]")
+        tables = self.take("memory", lambda value: isinstance(value, list) and value
+                           and all(isinstance(table, dict) for table in value), "tables [[memory]]")
         regions = tuple(_Reader(self.path, table, f"memory[{i}].").region() for i, table in enumerate(tables))
         for kind in REGION_KINDS:
             if kind not in (region.kind for region in regions):
@@ -199,13 +268,19 @@ class _Reader:
         return regions
 
     def region(self) -> Region:
-        self.only("name", "kind", "origin", "length")
+        self.only("name", "kind", "origin", "length", "offset", "source")
+        length = self.integer("length", LEAST_REGION_BYTES, 2**31)
+        origin = self.integer("origin", 0, 2**32 - length)
+        offset = self.integer("offset", 0, length - LEAST_REGION_BYTES) if "offset" in self.table else 0
         return Region(self.text("name", lambda name: re.fullmatch(r"[a-z]\w*", name), "a word in small letters"),
-                      self.choice("kind", REGION_KINDS), self.integer("origin", 0, 2**32 - 1),
-                      self.integer("length", 1024, 2**31))
+                      self.choice("kind", REGION_KINDS), origin + offset, length - offset, offset, self.text("source"))
 
     def check_overlap(self, regions: tuple[Region, ...]) -> None:
         ordered = sorted(regions, key=lambda region: region.origin)
         for lower, upper in zip(ordered, ordered[1:], strict=False):
-            if lower.origin + lower.length > upper.origin:
+            if lower.origin + lower.length > upper.origin - upper.offset:
                 raise UserError(f"{self.path}: memory {lower.name} and {upper.name} overlap; allowed: none in common")
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)

@@ -5,12 +5,14 @@ from pathlib import Path
 from datasets.console import Parser, UserError, commit, finish, run_command
 from datasets.parallel import parallel_map
 from export.boards import Board, board_names, load_board
-from export.counter import Count
+from export.count import Count
+from export.footprint import Footprint
 from export.image import OPTIMIZATION
 from export.kernels import NAMES, load_kernels
 from export.layer_costs import FOLDER, LayerCosts, LinearCost, fit_all, short_name
 from export.measurement import Batch, Bench, batches, compiler, count_batch, digest_of, firmware_sources
-from export.sweep import sweep
+from export.sizing import footprint
+from export.sweep import SweepLayer, sweep
 from export.workload import Work, frame_work, works_of
 
 
@@ -25,7 +27,8 @@ def main() -> None:
     folder = Path("build") / "calibrate" / f"{arguments.core}-{bench.kernels.name}"
     parts = batches(bench, sweep(), folder)
     counts = tuple(parallel_map(count_batch, parts, f"counting on {bench.board.core}", "image"))
-    costs = costs_of(bench, parts, counts)
+    code = footprint(bench, boards_of(bench.board.core), layers_of_kinds(), folder)
+    costs = costs_of(bench, parts, counts, code)
     print(table(costs))
     path = costs.write(arguments.out)
     finish(summarize(costs, path), folder, f"Calibrated {costs.core} with {costs.kernels} kernels")
@@ -45,7 +48,22 @@ def core_board(name: str) -> Board:
     return boards[name]
 
 
-def costs_of(bench: Bench, parts: tuple[Batch, ...], counts: tuple[tuple[Count, ...], ...]) -> LayerCosts:
+def boards_of(core: str) -> tuple[Board, ...]:
+    """All boards of a core, emulated or not."""
+    return tuple(board for board in map(load_board, board_names()) if board.core == core)
+
+
+def layers_of_kinds() -> dict[str, SweepLayer]:
+    """The first layer of the sweep of each kind."""
+    found: dict[str, SweepLayer] = {}
+    for layer in sweep():
+        (work,) = works_of(layer.graph())
+        found.setdefault(work.kind, layer)
+    return found
+
+
+def costs_of(bench: Bench, parts: tuple[Batch, ...], counts: tuple[tuple[Count, ...], ...],
+             code: Footprint) -> LayerCosts:
     """The models, with what they hold for."""
     works = [work for part in parts for work in _works(part)]
     flat = [count for each in counts for count in each]
@@ -55,7 +73,7 @@ def costs_of(bench: Bench, parts: tuple[Batch, ...], counts: tuple[tuple[Count, 
         core=core, kernels=kernels, compiler=compiler(), flags=(*bench.board.cpu_flags, OPTIMIZATION),
         sources_sha256=digest_of(firmware_sources(bench)), counted_by=bench.counted_by,
         command=f"make calibrate CORE={short_name(core)} KERNELS={kernels}", counts=_kept(works, names, flat),
-        **fit_all(works, flat, core, kernels))
+        footprint=code, **fit_all(works, flat, core, kernels))
 
 
 def _works(part: Batch) -> list[Work]:

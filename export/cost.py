@@ -1,154 +1,180 @@
-"""What a net costs: the only price there is. Growth, the report and the exporter all ask here."""
+"""What a net costs on a board: the only price there is. Growth, the report and the exporter all ask here.
+
+Instructions, cycles and bytes of code are those measured for the board's core and kernel set (export.layer_costs).
+"""
 
 import hashlib
-import json
-import re
-from dataclasses import asdict, astuple, dataclass
-from math import inf
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
-from datasets.console import UserError
+from export.boards import Board
+from export.footprint import constant_bytes, up_to_word
+from export.graph import Graph, layer_shapes
+from export.image import STACK_BYTES
+from export.kernels import PORTABLE, KernelSet
+from export.layer_costs import FOLDER, LayerCosts, load_costs
+from export.plan import aligned, make_plan, op_bytes
+from export.runs import takes_features
 from export.shape import LayerShape, NetShape
+from export.workload import frame_work, work_of
 
-# Instructions of one layer on a Cortex-M4 with CMSIS-NN: per product, per output value, and per product of one output
-# position. Source: DESIGN, "Cost, measured" (pointwise 1.45 MAC + 42 outputs; depthwise 73 outputs; first 10x4
-# convolution 112 outputs + 1756 positions, of which 1.45 x 40 taps are its products). Not measured by this code yet.
-# Pooling and softmax have no figure there and count nothing (under 1 % of a net).
-INSTRUCTIONS = {
-    "pointwise": (1.45, 42.0, 0.0),
-    "first": (1.45, 112.0 - 1.45 * 40, 1756.0 / 40),
-    "depthwise": (0.0, 73.0, 0.0),
-    "none": (0.0, 0.0, 0.0),
-}
-CYCLES_PER_INSTRUCTION = 1.35  # DESIGN: 7.85 M instructions take 9.2 to 12 M cycles on silicon
-REQUANTIZATION_BYTES = 8       # Q31 multiplier and shift, int32 each
-BIAS_BYTES = 4
-
-costs_hash = hashlib.sha256(json.dumps([INSTRUCTIONS, CYCLES_PER_INSTRUCTION]).encode()).hexdigest()[:12]
+PEAKS = ("activation_bytes", "arena_bytes")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """The bill of a net or of a part of it. Parts add up; activations are shared, so their bytes take the larger.
+    """The bill of an image or of a part of it. Parts add up; of PEAKS the larger counts.
 
     operations: 2 x macs of convolutions and fully-connected layers, padded taps counted ("Hello Edge").
-    model_bytes: int8 weights and one byte a bias ("Hello Edge").
-    flash_bytes: constants as the exporter writes them: weights, int32 biases, multipliers and shifts; no code.
-    ram_bytes: the largest input-plus-output pair of int8 activations.
-    cycles, energy_uj, latency_ms: of one inference, on the board; features not included.
+    model_bytes: int8 weights and one byte a bias; activation_bytes: the largest input-plus-output pair of int8 values
+    (both "Hello Edge").
+    flash_bytes: constants, code, tables. arena_bytes, buffer_bytes, stack_bytes: of RAM.
+    instructions, cycles, latency_ms, energy_uj: of one inference; features not included.
     """
 
     operations: int = 0
     macs: int = 0
     model_bytes: int = 0
+    activation_bytes: int = 0
     flash_bytes: int = 0
-    ram_bytes: int = 0
+    arena_bytes: int = 0
+    buffer_bytes: int = 0
+    stack_bytes: int = 0
     instructions: float = 0.0
     cycles: float = 0.0
     latency_ms: float = 0.0
     energy_uj: float = 0.0
 
     def __add__(self, other: "Cost") -> "Cost":
-        summed = {name: value + getattr(other, name) for name, value in vars(self).items()}
-        return Cost(**{**summed, "ram_bytes": max(self.ram_bytes, other.ram_bytes)})
+        return Cost(*(max(a, b) if name in PEAKS else a + b
+                      for name, a, b in zip(QUANTITIES, vars(self).values(), vars(other).values(), strict=True)))
+
+    @property
+    def ram_bytes(self) -> int:
+        return ram_bytes(self.arena_bytes, self.buffer_bytes, self.stack_bytes)
 
     @property
     def memory_bytes(self) -> int:
-        return hello_edge_memory(self.model_bytes, self.ram_bytes)
+        return hello_edge_memory(self.model_bytes, self.activation_bytes)
 
 
-def hello_edge_memory(model_bytes, ram_bytes):
+QUANTITIES = tuple(field.name for field in fields(Cost))
+
+
+def hello_edge_memory(model_bytes, activation_bytes):
     """Hello Edge's memory, bytes: weights, biases and the largest pair of activations. Of numbers or arrays."""
-    return model_bytes + ram_bytes
+    return model_bytes + activation_bytes
 
 
-def _kind(layer: LayerShape) -> str:
-    if not layer.weight_bytes:
-        return "none"
-    if layer.op == "depthwise":
-        return "depthwise"
-    return "first" if layer.op == "conv" and layer.kernel != (1, 1) else "pointwise"
-
-
-def layer_cost(layer: LayerShape, board) -> Cost:
-    """Cost of one layer; board: export.boards.Board (clock_hz, pj_per_cycle)."""
-    per_mac, per_output, per_position_tap = INSTRUCTIONS[_kind(layer)]
-    h, w, c = layer.outputs
-    instructions = per_mac * layer.macs + per_output * h * w * c + per_position_tap * layer.positions * layer.taps
-    cycles = instructions * CYCLES_PER_INSTRUCTION
-    constants = layer.weight_bytes + layer.channels * (BIAS_BYTES + REQUANTIZATION_BYTES)
-    in_h, in_w, in_c = layer.inputs
-    return Cost(2 * layer.macs, layer.macs, layer.weight_bytes + layer.channels, constants,
-                in_h * in_w * in_c + h * w * c, instructions, cycles,
-                cycles / board.clock_hz * 1e3, cycles * board.pj_per_cycle * 1e-6)
-
-
-def cost(shape: NetShape, board) -> Cost:
-    """Cost of a whole net."""
-    return sum((layer_cost(layer, board) for layer in shape.layers()), Cost())
+def ram_bytes(arena_bytes, buffer_bytes, stack_bytes):
+    """RAM of an image. Of numbers or arrays."""
+    return arena_bytes + buffer_bytes + stack_bytes
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Upper bounds on a Cost; infinite where nothing is asked. memory_bytes is Hello Edge's."""
+class Layer:
+    """One line of a bill. kind: as costs are measured."""
 
-    operations: float = inf
-    memory_bytes: float = inf
-    flash_bytes: float = inf
-    ram_bytes: float = inf
-    cycles: float = inf
-    latency_ms: float = inf
-    energy_uj: float = inf
-
-    def broken_by(self, price: Cost) -> tuple[str, ...]:
-        """Names of the limits that `price` exceeds."""
-        return tuple(name for name, limit in vars(self).items() if getattr(price, name) > limit)
-
-    def tightened(self, other: "Limits") -> "Limits":
-        """The smaller of each pair."""
-        return Limits(*map(min, astuple(self), astuple(other)))
-
-    def __str__(self) -> str:
-        return " ".join(f"{name}<={value:g}" for name, value in asdict(self).items() if value < inf) or "no limit"
+    name: str
+    kind: str
+    shape: LayerShape
+    cost: Cost
 
 
-# What an image takes besides constants and arena: code and tables; stack, clip buffers and the feature state. Rounded
-# up from the linker's map; tests/export/test_mcu.py holds it against an image.
-FIRMWARE_FLASH_BYTES = 24 * 1024
-FIRMWARE_RAM_BYTES = 11 * 1024
+@dataclass(frozen=True)
+class Price:
+    """Of a net on a board. firmware: what is no layer's, kernels included. frame: one feature frame; None where the net
+    does not take our features."""
+
+    whole: Cost
+    layers: tuple[Layer, ...]
+    firmware: Cost
+    frame: Cost | None
 
 
-def board_limits(board) -> Limits:
-    """What the board's memory leaves for a net's constants and activations; board: export.boards.Board."""
-    return Limits(flash_bytes=board.flash_bytes - FIRMWARE_FLASH_BYTES, ram_bytes=board.ram_bytes - FIRMWARE_RAM_BYTES)
+@dataclass(frozen=True)
+class Tariff:
+    """What layers cost on a board with a kernel set."""
+
+    board: Board
+    costs: LayerCosts
+
+    @classmethod
+    def of(cls, board: Board, kernels: str = PORTABLE, folder: Path = FOLDER) -> "Tariff":
+        """UserError where the core was not calibrated with these kernels."""
+        return cls(board, load_costs(board.core, kernels, folder))
+
+    @property
+    def costs_hash(self) -> str:
+        """Twelve hex digits over all that prices are made of, but for the net."""
+        figures = (self.board.clock_hz, self.board.pj_per_cycle, self.board.wait_states, repr(self.costs))
+        return hashlib.sha256(repr(figures).encode()).hexdigest()[:12]
+
+    def layer(self, shape: LayerShape) -> Cost:
+        """Of one layer: constants, its own code, arena, time and energy."""
+        work = work_of(shape)
+        calls = self.costs.footprint.calls[work.kind]
+        busy = self._busy(self.costs.instructions_of(work), self.costs.cycles_of(work))
+        return replace(busy, operations=2 * shape.macs, macs=shape.macs,
+                       model_bytes=shape.weight_bytes + shape.biases, activation_bytes=shape.activations,
+                       flash_bytes=constant_bytes(shape) + calls, arena_bytes=sum(map(aligned, shape.live_bytes)))
+
+    def firmware(self, layers: Iterable[LayerShape], held_bytes: tuple[int, int], coefficients: int) -> Cost:
+        """What an image holds beside a net's layers: app, kernels, libraries, buffers, stack.
+
+        held_bytes: of the net's input and output. coefficients: of our features; 0 where the net does not take them.
+        """
+        kinds = {work_of(layer).kind for layer in layers}
+        footprint, board = self.costs.footprint, self.board.name
+        buffers = footprint.firmware(board, coefficients > 0).buffer_bytes + sum(map(up_to_word, held_bytes))
+        return Cost(flash_bytes=footprint.shared_bytes(kinds, board, coefficients), buffer_bytes=buffers,
+                    arena_bytes=aligned(1), stack_bytes=STACK_BYTES)
+
+    def frame(self, n_coefficients: int) -> Cost:
+        """Of one feature frame."""
+        work = frame_work(n_coefficients)
+        return self._busy(self.costs.instructions_of(work), self.costs.cycles_of(work))
+
+    def _busy(self, instructions: float, cycles: float) -> Cost:
+        """Time and energy. Of wait states, one fetch of code an instruction: the most that there are."""
+        cycles += self.board.wait_states * instructions
+        return Cost(instructions=instructions, cycles=cycles, latency_ms=cycles / self.board.clock_hz * 1e3,
+                    energy_uj=cycles * self.board.pj_per_cycle * 1e-6)
+
+    def shape(self, net: NetShape) -> Price:
+        """Of a net that has no weights yet."""
+        layers = net.layers()
+        firmware = self.firmware(layers, (net.input_bytes, net.n_labels), net.n_coefficients)
+        return self._price(layers, firmware, self.frame(net.n_coefficients))
+
+    def graph(self, net: Graph) -> Price:
+        """Of a net as the exporter reads it."""
+        kernel_of = KernelSet(self.costs.kernels).kernel_of(self.board.core)
+        plan = make_plan(net, kernel_of)
+        layers = layer_shapes(net, op_bytes(net, plan, kernel_of))
+        coefficients = net.input.shape[2] if takes_features(net) else 0
+        firmware = self.firmware(layers, (net.input.bytes, net.output.bytes), coefficients)
+        firmware = replace(firmware, arena_bytes=plan.arena_bytes)
+        return self._price(layers, firmware, self.frame(coefficients) if coefficients else None)
+
+    def _price(self, shapes: tuple[LayerShape, ...], firmware: Cost, frame: Cost | None) -> Price:
+        layers = tuple(Layer(shape.name, work_of(shape).kind, shape, self.layer(shape)) for shape in shapes)
+        return Price(sum((layer.cost for layer in layers), firmware), layers, firmware, frame)
 
 
-# "Hello Edge" (arXiv 1711.07128), table 1.
-BUDGETS = {
-    "small": Limits(operations=6e6, memory_bytes=80e3),
-    "medium": Limits(operations=20e6, memory_bytes=200e3),
-    "large": Limits(operations=80e6, memory_bytes=500e3),
-}
-LIMIT_NAMES = {"ops": "operations", "mem": "memory_bytes", "flash": "flash_bytes", "ram": "ram_bytes",
-               "cycles": "cycles", "ms": "latency_ms", "uj": "energy_uj"}
-_FACTORS = {"": 1.0, "k": 1e3, "m": 1e6}
-_LIMIT = re.compile(r"([a-z]+)<=([0-9]*\.?[0-9]+(?:e[0-9]+)?)([km]?)")
+def summary_of_price(price: Price) -> dict:
+    """Its figures as every summary.json names them."""
+    whole = price.whole
+    exact = {name: getattr(whole, name) for name in (
+        "operations", "macs", "memory_bytes", "flash_bytes", "ram_bytes", "arena_bytes", "buffer_bytes", "stack_bytes")}
+    frame = {} if price.frame is None else {"instructions_per_frame": round(price.frame.instructions),
+                                            "cycles_per_frame": round(price.frame.cycles)}
+    return {**exact, "instructions_per_inference": round(whole.instructions), "cycles": round(whole.cycles), **frame,
+            "latency_ms": round(whole.latency_ms, 3), "energy_uj": round(whole.energy_uj, 1)}
 
 
-def parse_budget(text: str) -> Limits:
-    """'small' or limits such as "ops<=2M mem<=40k ms<=100". UserError names the part that is wrong."""
-    if text in BUDGETS:
-        return BUDGETS[text]
-    return Limits(**dict(_parse_limit(part, text) for part in text.split())) if text.split() else _refuse(text, text)
-
-
-def _parse_limit(part: str, text: str) -> tuple[str, float]:
-    found = _LIMIT.fullmatch(part.lower())
-    number = float(found[2]) * _FACTORS[found[3]] if found else 0.0
-    if not found or found[1] not in LIMIT_NAMES or not 0 < number < inf:
-        _refuse(part, text)
-    return LIMIT_NAMES[found[1]], number
-
-
-def _refuse(part: str, text: str):
-    raise UserError(f"BUDGET={text!r}: {part!r} is not understood; allowed: {', '.join(BUDGETS)}, or limits like "
-                    f"'ops<=6M mem<=80k' with any of {', '.join(LIMIT_NAMES)} and a positive number (k, M)")
+def cost(net: Graph | NetShape, board: Board, kernels: str = PORTABLE) -> Price:
+    """Price of a net on a board. UserError where the board's core was not calibrated with these kernels."""
+    tariff = Tariff.of(board, kernels)
+    return tariff.shape(net) if isinstance(net, NetShape) else tariff.graph(net)

@@ -9,7 +9,7 @@ from export.calibrate import core_boards
 from export.layer_costs import LayerCosts, load_costs, short_name
 from export.shape import NetShape
 from export.timing import COREMARK_PER_MHZ, TIMINGS, Timings
-from export.workload import frame_work, shape_work
+from export.workload import frame_work, work_of
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "cost.md"
 MLPERF_TINY = NetShape((64,) * 5, n_coefficients=10, n_labels=12)  # its keyword-spotting net: 2,656,768 products
@@ -194,7 +194,7 @@ def _nets(every: dict[str, LayerCosts]) -> list[str]:
 
 
 def _net(board: Published, costs: LayerCosts) -> tuple:
-    works = [shape_work(layer) for layer in MLPERF_TINY.layers()]
+    works = [work_of(layer) for layer in MLPERF_TINY.layers()]
     instructions, cycles = sum(map(costs.instructions_of, works)), sum(map(costs.cycles_of, works))
     features = N_FRAMES * costs.cycles_of(frame_work(MLPERF_TINY.n_coefficients))
     low, high = band(cycles, costs)
@@ -221,7 +221,7 @@ def band(cycles: float, costs: LayerCosts) -> tuple[float, float]:
 
 
 def _kernel_sets(every: dict[str, LayerCosts]) -> list[str]:
-    works = [shape_work(layer) for layer in MLPERF_TINY.layers()]
+    works = [work_of(layer) for layer in MLPERF_TINY.layers()]
 
     def cell(instructions: float, cycles: float | None) -> str:
         return f"{instructions / 1e6:.2f}" + (f" ({cycles / 1e6:.2f})" if cycles is not None else "")

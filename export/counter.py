@@ -17,6 +17,7 @@ from unicorn import arm_const as arm
 
 from datasets.console import UserError
 from export.boards import Board, Region
+from export.count import Count
 from export.graph import Graph
 from export.image import Image
 from export.timing import TIMINGS, Instruction, branch_cycles, straight_cycles
@@ -29,18 +30,6 @@ _ARGUMENTS = (arm.UC_ARM_REG_R0, arm.UC_ARM_REG_R1, arm.UC_ARM_REG_R2, arm.UC_AR
 CALLED = 0  # no address of an instruction's end
 _LINE = re.compile(r"^ *([0-9a-f]+):\t([0-9a-f]{4}(?: [0-9a-f]{4})?) +\t([\w.]+)(?:\t([^;@\n]*))?", re.MULTILINE)
 _SYMBOL = re.compile(r"^([0-9a-f]{8}) .{7} \S+\t([0-9a-f]{8}) (?:\.\w+ )?(\w+)$", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Count:
-    """What a core executes. cycles: None where Arm publishes no timings of the core."""
-
-    instructions: int = 0
-    cycles: int | None = 0
-
-    def __add__(self, other: "Count") -> "Count":
-        cycles = None if self.cycles is None or other.cycles is None else self.cycles + other.cycles
-        return Count(self.instructions + other.instructions, cycles)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """The one representation of a trained net: NHWC tensors, TFLite's op names, quantization on the tensor."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
 import numpy as np
 
-from export.shape import LayerShape
+from export.shape import LayerShape, Window
 
 
 @dataclass(frozen=True)
@@ -34,21 +35,6 @@ class Tensor:
     @property
     def bytes(self) -> int:
         return self.elements * np.dtype(self.dtype).itemsize
-
-
-@dataclass(frozen=True)
-class Window:
-    """How a kernel walks over a plane. All (rows, columns); padding_before is top and left.
-
-    multiplier: depthwise outputs per input channel.
-    """
-
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    dilation: tuple[int, int] = (1, 1)
-    padding_before: tuple[int, int] = (0, 0)
-    padding_after: tuple[int, int] = (0, 0)
-    multiplier: int = 1
 
 
 @dataclass(frozen=True)
@@ -129,20 +115,23 @@ def bias_of(graph: Graph, op: Op) -> np.ndarray:
     return np.zeros(graph.result(op).shape[-1], np.int32)
 
 
-_SHAPE_OPS = {"CONV_2D": "conv", "DEPTHWISE_CONV_2D": "depthwise", "FULLY_CONNECTED": "dense",
-              "AVERAGE_POOL_2D": "average_pool", "SOFTMAX": "softmax"}
+def layer_shapes(graph: Graph, live_bytes: Sequence[int] = ()) -> tuple[LayerShape, ...]:
+    """What export.cost prices: the ops that compute, in order, which RESHAPE does not. live_bytes: of the arena while
+    each op runs, where a plan is made."""
+    shapes = tuple(layer_shape(graph, i) for i, op in enumerate(graph.ops) if op.kind != "RESHAPE")
+    return tuple(replace(shape, live_bytes=(live_bytes[int(shape.name.partition(":")[0])],)) for shape in shapes) \
+        if live_bytes else shapes
 
 
-def layer_shapes(graph: Graph) -> tuple[LayerShape, ...]:
-    """What export.cost prices: the ops that compute, in order; a plane of a flat tensor is 1 x 1."""
-    return tuple(_layer_shape(graph, i, op) for i, op in enumerate(graph.ops) if op.kind in _SHAPE_OPS)
-
-
-def _layer_shape(graph: Graph, index: int, op: Op) -> LayerShape:
-    x, result = graph.operands(op)[0], graph.result(op)
+def layer_shape(graph: Graph, index: int) -> LayerShape:
+    """Of one op; a plane of a flat tensor is 1 x 1."""
+    op = graph.ops[index]
+    x, *constants = graph.operands(op)
     inputs = (1, 1, x.elements) if op.kind == "FULLY_CONNECTED" else _plane(x)
-    kernel, stride = (op.window.kernel, op.window.stride) if op.window else ((1, 1), (1, 1))
-    return LayerShape(f"{index}:{op.kind}", _SHAPE_OPS[op.kind], inputs, _plane(result), kernel, stride)
+    multipliers = graph.result(op).shape[-1] if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D") else 0
+    if op.kind == "FULLY_CONNECTED" and len(constants[0].scale) > 1:
+        multipliers = len(constants[0].scale)
+    return LayerShape(f"{index}:{op.kind}", op.kind, inputs, _plane(graph.result(op)), op.window, multipliers)
 
 
 def _plane(tensor: Tensor) -> tuple[int, int, int]:

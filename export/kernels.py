@@ -16,7 +16,8 @@ from export.op_kernel import KernelOf, portable, with_scratch
 from export.toolchain import run_tool
 from export.tuned import FAMILIES, HOST
 
-NAMES = ("portable", "tuned", "cmsis-nn")
+PORTABLE, TUNED, CMSIS_NN = "portable", "tuned", "cmsis-nn"
+NAMES = (PORTABLE, TUNED, CMSIS_NN)
 HEADER = "Include/arm_nnfunctions.h"
 LIBRARIES = ("{core}/lib*.a", "lib*.a", "build/lib*.a")
 NEEDED = "arm_fully_connected_per_channel_s8"  # v7.0.0 brought it
@@ -36,22 +37,22 @@ class KernelSet:
 
     def kernel_of(self, core: str) -> KernelOf:
         """What computes each op, on a core as GCC's -mcpu names it."""
-        if self.folder:
+        if self.name == CMSIS_NN:
             return with_scratch(self.scratch(core))
-        return FAMILIES[_core(core).instructions].kernel_of if self.name == "tuned" else portable
+        return FAMILIES[_core(core).instructions].kernel_of if self.name == TUNED else portable
 
     @property
     def on_host(self) -> KernelOf:
         """What computes each op on this machine: CMSIS-NN is for cores alone."""
-        return HOST.kernel_of if self.name == "tuned" else portable
+        return HOST.kernel_of if self.name == TUNED else portable
 
     def folders(self, core: str) -> tuple[Path, ...]:
         """Of our C and headers, beside firmware/kernels."""
-        return FAMILIES[_core(core).instructions].paths if self.name == "tuned" else ()
+        return FAMILIES[_core(core).instructions].paths if self.name == TUNED else ()
 
     def scratch(self, core: str) -> Scratch:
         """Bytes that the library's kernel of (graph, op) needs beside its tensors."""
-        sizes = _SCRATCH[_core(core).instructions] if self.folder else {}
+        sizes = _SCRATCH[_core(core).instructions] if self.name == CMSIS_NN else {}
         return lambda graph, op: sizes[op.kind](graph, op) if op.kind in sizes else 0
 
     @property
@@ -84,15 +85,21 @@ class KernelSet:
         return found[0]
 
 
+def known_kernels(name: str) -> str:
+    """The name of a kernel set. UserError names those that there are."""
+    if name not in NAMES:
+        raise UserError(f"KERNELS={name}: allowed: {', '.join(NAMES)}")
+    return name
+
+
 def load_kernels(name: str | None, cmsis_nn: Path | None) -> KernelSet:
     """KERNELS and CMSIS_NN, None where not given. UserError where they name no set of kernels, or where the folder
     holds no CMSIS-NN of v7.0.0 or later."""
-    if (name or NAMES[0]) not in NAMES:
-        raise UserError(f"KERNELS={name}: allowed: {', '.join(NAMES)}")
-    if name != "cmsis-nn":
+    known_kernels(name or PORTABLE)
+    if name != CMSIS_NN:
         if cmsis_nn is not None:
             raise UserError(f"CMSIS_NN={cmsis_nn} goes with KERNELS=cmsis-nn; KERNELS is {name or 'not given'}")
-        return KernelSet(name or NAMES[0])
+        return KernelSet(name or PORTABLE)
     if cmsis_nn is None:
         raise UserError("KERNELS=cmsis-nn needs CMSIS_NN=DIR, your build of the library (DIR/Include and DIR/lib*.a)")
     _check_header(Path(cmsis_nn))
@@ -123,6 +130,7 @@ _CORES = {
     "cortex-m4": Core("v7E-M", "dsp"), "cortex-m7": Core("v7E-M", "dsp"), "cortex-m23": Core("v8-M.baseline", "plain"),
     "cortex-m33": Core("v8-M.mainline", "dsp"), "cortex-m55": Core("v8.1-M.mainline", "mve"),
     "cortex-m85": Core("v8.1-M.mainline", "mve")}
+CORES = tuple(_CORES)  # as GCC's -mcpu names them
 
 
 def _core(name: str) -> Core:

@@ -6,13 +6,15 @@ export/costs/CORE-KERNELS.json holds one core and kernel set, as `make calibrate
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from scipy.optimize import nnls
 
 from datasets.console import UserError, atomic_write
-from export.counter import Count
+from export.count import Count
+from export.footprint import Footprint
 from export.timing import TIMINGS, stated_timing
 from export.workload import Work
 
@@ -52,6 +54,7 @@ class LayerCosts:
     firmware/kernels and firmware/features, and of a library; command: makes the file. counted_by: unicorn or QEMU.
     cycles_source: of the timings. instructions, cycles: by kind; the latter {} where cycles_per_instruction is stated.
     counts: instructions and cycles of some layers of the sweep by name, for tests to count again.
+    footprint: bytes of code.
     """
 
     core: str
@@ -66,6 +69,7 @@ class LayerCosts:
     instructions: dict[str, LinearCost]
     cycles: dict[str, LinearCost]
     counts: dict[str, tuple[int, int | None]]
+    footprint: Footprint
 
     def instructions_of(self, work: Work) -> float:
         """Of one layer. UserError where its kind was not measured."""
@@ -105,11 +109,17 @@ def load_costs(core: str, kernels: str, folder: Path = FOLDER) -> LayerCosts:
     path = costs_path(core, kernels, folder)
     if not path.is_file():
         raise UserError(f"{path}: not there; `make calibrate CORE={short_name(core)} KERNELS={kernels}` writes it")
+    return _read(path.resolve(), path.stat().st_mtime_ns)
+
+
+@lru_cache(64)
+def _read(path: Path, _written_ns: int) -> LayerCosts:
     table = json.loads(path.read_text())
     for what in ("instructions", "cycles"):
         table[what] = {kind: LinearCost(**fields) for kind, fields in table[what].items()}
     counts = {name: tuple(count) for name, count in table["counts"].items()}
-    return LayerCosts(**{**table, "flags": tuple(table["flags"]), "counts": counts})
+    return LayerCosts(**{**table, "flags": tuple(table["flags"]), "counts": counts,
+                         "footprint": Footprint.of_json(table["footprint"])})
 
 
 def fit_all(works: Sequence[Work], counts: Sequence[Count], core: str, kernels: str) -> dict:

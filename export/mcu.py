@@ -9,14 +9,15 @@ import onnx
 from datasets.console import UserError, atomic_write, commit, finish, run_command
 from export.boards import Board, load_board
 from export.c_writer import write_c
-from export.cost import Cost, layer_cost
+from export.cost import Price, Tariff, summary_of_price
+from export.cost_report import layer_table
+from export.footprint import constant_bytes
 from export.graph import Graph, layer_shapes
 from export.image import WORK, Features, Image, build_image, discard_image, write_tables
 from export.kernels import KernelSet, load_kernels
 from export.networks import Network, prefixes
 from export.onnx_writer import to_onnx
-from export.op_kernel import KernelOf, portable
-from export.plan import Plan, Storage
+from export.plan import Plan, op_bytes
 from export.runs import Run, input_quantizer, net_parser, resolve
 from export.self_test import FEATURES_FAILED, chirp_crc, network_test
 from export.tflite_reader import read_tflite
@@ -63,10 +64,21 @@ def main() -> None:
     run, board = resolve(arguments.run, arguments.model), load_board(arguments.board)
     kernels = load_kernels(arguments.kernels, arguments.cmsis_nn)
     exported = export_nets(read_nets((run,)), board, arguments.out or Path("build") / run.name / board.name, kernels)
+    bill, unpriced = price_of(exported.nets[0], board, kernels)
+    if bill:
+        print(layer_table(bill))
     print(memory_map(exported, board))
-    for line in exported.left_out:
+    for line in (*exported.left_out, *unpriced):
         print(f"left out: {line}")
-    finish(summarize(run, exported, board, kernels), exported.folder, f"Exported {run.name} for {board.title}")
+    finish(summarize(run, exported, board, kernels, bill), exported.folder, f"Exported {run.name} for {board.title}")
+
+
+def price_of(net: Net, board: Board, kernels: KernelSet) -> tuple[Price | None, tuple[str, ...]]:
+    """What the net is predicted to cost; or None, and why not."""
+    try:
+        return Tariff.of(board, kernels.name).graph(net.graph), ()
+    except UserError as error:
+        return None, (f"instructions, cycles, time and energy: {error}",)
 
 
 def read_nets(runs: tuple[Run, ...]) -> tuple[Net, ...]:
@@ -117,14 +129,6 @@ def check_arena(graph: Graph, plan: Plan, board: Board, kernels: KernelSet) -> N
                     "take a smaller net or a larger board")
 
 
-def op_bytes(graph: Graph, plan: Plan, kernel_of: KernelOf = portable) -> list[int]:
-    """Bytes of the arena that are in use while each op runs: tensors that live then, and its scratch."""
-    storage = Storage(graph, kernel_of)
-    blocks = [storage.block(root) for root in storage.in_arena]
-    return [sum(block.size for block in blocks if block.first <= i <= block.last) + plan.scratch.get(i, (0, 0))[1]
-            for i in range(len(graph.ops))]
-
-
 def _features(graph: Graph) -> tuple[Features | None, tuple[str, ...]]:
     """Our features for the input of `graph`; or none, and why not."""
     try:
@@ -153,27 +157,32 @@ def memory_map(exported: Exported, board: Board) -> str:
     image = exported.image
     if image is None:
         return (f"networks: arena {max(plan.arena_bytes for plan in exported.plans)} B, constants "
-                f"{_price(exported.nets, board).flash_bytes} B")
+                f"{sum(map(constants_of, exported.nets))} B")
     rows = [("flash", image.flash_bytes, board.flash_bytes), ("RAM", image.ram_bytes, board.ram_bytes)]
     lines = [f"{name:<6}{used:>8} of {there} B ({100 * used / there:.1f} %)" for name, used, there in rows]
     parts = (("arena", image.arena_bytes), ("buffers", image.buffer_bytes), ("stack", image.stack_bytes))
     return "\n".join([*lines, *(f"  {name:<8}{size:>8} B" for name, size in parts)])
 
 
-def _price(nets: tuple[Net, ...], board: Board) -> Cost:
-    return sum((layer_cost(layer, board) for net in nets for layer in layer_shapes(net.graph)), Cost())
+def constants_of(net: Net) -> int:
+    """Bytes of a net's arrays."""
+    return sum(map(constant_bytes, layer_shapes(net.graph)))
 
 
-def summarize(run: Run, exported: Exported, board: Board, kernels: KernelSet) -> dict:
-    """What summary.json says: image bytes are the linker's. Time and energy are for `make emulate` to measure:
-    export.cost prices other kernels than these."""
-    price, image, (net,) = _price(exported.nets, board), exported.image, exported.nets
-    sizes = {"constant_bytes": price.flash_bytes, "arena_bytes": exported.plans[0].arena_bytes}
+def summarize(run: Run, exported: Exported, board: Board, kernels: KernelSet, bill: Price | None) -> dict:
+    """What summary.json says: bytes of an image are the linker's, everything else is predicted, where there is a
+    bill; `make emulate` counts."""
+    image, (net,) = exported.image, exported.nets
+    macs = sum(layer.macs for layer in layer_shapes(net.graph))
+    costs_hash = {"costs_hash": Tariff.of(board, kernels.name).costs_hash} if bill else {}
+    sizes = {**(summary_of_price(bill) if bill else {}), **costs_hash, "operations": 2 * macs, "macs": macs,
+             "constant_bytes": constants_of(net), "arena_bytes": exported.plans[0].arena_bytes}
     if image is not None:
-        sizes |= {"flash_bytes": image.flash_bytes, "ram_bytes": image.ram_bytes, "stack_bytes": image.stack_bytes,
+        sizes |= {"flash_bytes": image.flash_bytes, "ram_bytes": image.ram_bytes,
+                  "buffer_bytes": image.buffer_bytes, "stack_bytes": image.stack_bytes,
                   "image": str(image.elf), "image_sha256": image.identity}
     return {"run": run.name, "board": board.name, "core": board.core, "kernels": kernels.name, **sizes,
-            "operations": price.operations, "macs": price.macs, "model_sha256": net.graph.sha256,
+            "model_sha256": net.graph.sha256,
             "labels": list(run.labels), "dataset": run.dataset, "left_out": list(exported.left_out), "commit": commit()}
 
 

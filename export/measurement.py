@@ -11,7 +11,8 @@ from datasets.console import atomic_write
 from datasets.features import CLIP_SAMPLES, FFT_LENGTH, FRAME_LENGTH, N_FRAMES, MfccQuantizer
 from export.boards import Board
 from export.c_writer import write_c
-from export.counter import MODELS, Count, Machine
+from export.count import Count
+from export.counter import MODELS, Machine
 from export.emulator import Session
 from export.graph import Graph
 from export.image import FIRMWARE, Features, Image, build_image

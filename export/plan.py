@@ -104,6 +104,14 @@ class Storage:
         return Block(self.graph.tensors[root].bytes, self.uses[root][0], self.uses[root][-1])
 
 
+def op_bytes(graph: Graph, plan: Plan, kernel_of: KernelOf = portable) -> list[int]:
+    """Bytes of the arena that are in use while each op runs: tensors that live then, and its scratch."""
+    storage = Storage(graph, kernel_of)
+    blocks = [storage.block(root) for root in storage.in_arena]
+    return [sum(block.size for block in blocks if block.first <= i <= block.last) + plan.scratch.get(i, (0, 0))[1]
+            for i in range(len(graph.ops))]
+
+
 def aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 

@@ -170,6 +170,14 @@ def clips_name(folder: Path) -> str:
     return f"{folder} (synthetic)" if (Path(folder) / MARKER).is_file() else str(folder)
 
 
+def takes_features(graph: Graph) -> bool:
+    """Whether our features are the input of `graph`."""
+    try:
+        return input_quantizer(graph) is not None
+    except UserError:
+        return False
+
+
 def input_quantizer(graph: Graph) -> MfccQuantizer:
     """Codes to the int8 input of `graph`. UserError where it is not MFCC of one second."""
     shape = graph.input.shape

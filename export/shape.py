@@ -1,9 +1,10 @@
 """The shape of a net before it has weights: what growth changes and cost counts."""
 
-from dataclasses import dataclass
-from math import ceil
+from dataclasses import dataclass, replace
+from math import ceil, prod
 
 from datasets.features import N_FRAMES
+from export.arithmetic import same_padding
 
 FIRST_KERNEL = {10: (10, 4), 20: (10, 8)}  # by MFCC coefficients: 10 rows of 20 ms, the same band of the spectrum
 FIRST_STRIDE = {10: (2, 2), 20: (2, 4)}    # both leave 25 x 5
@@ -11,40 +12,68 @@ DEPTHWISE_KERNEL = (3, 3)
 
 
 @dataclass(frozen=True)
+class Window:
+    """How a kernel walks over a plane. All (rows, columns); padding_before is top and left.
+
+    multiplier: depthwise outputs per input channel.
+    """
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int] = (1, 1)
+    padding_before: tuple[int, int] = (0, 0)
+    padding_after: tuple[int, int] = (0, 0)
+    multiplier: int = 1
+
+
+@dataclass(frozen=True)
 class LayerShape:
-    """One layer's geometry. op as in export.net; in and out are (h, w, c); macs count padded taps too."""
+    """What of a layer decides its price.
+
+    op: TFLite's name; inputs, outputs: (h, w, c); window: of convolutions and pools.
+    multipliers: requantizations that stand in an array; 0 where the layer has one or none.
+    live_bytes: of each tensor that lies in the arena while it runs.
+    """
 
     name: str
     op: str
     inputs: tuple[int, int, int]
     outputs: tuple[int, int, int]
-    kernel: tuple[int, int] = (1, 1)
-    stride: tuple[int, int] = (1, 1)
+    window: Window | None = None
+    multipliers: int = 0
+    live_bytes: tuple[int, ...] = ()
 
     @property
-    def positions(self) -> int:
-        return self.outputs[0] * self.outputs[1]
+    def values(self) -> int:
+        """Of the output."""
+        return prod(self.outputs)
 
     @property
     def taps(self) -> int:
-        """Products per output value."""
-        taps = self.kernel[0] * self.kernel[1]
-        return taps if self.op in ("depthwise", "average_pool") else taps * self.inputs[2]
+        """Weights, and so products, of each output value; padded ones count."""
+        if self.op == "FULLY_CONNECTED":
+            return prod(self.inputs)
+        if self.op not in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+            return 0
+        return prod(self.window.kernel) * (self.inputs[2] if self.op == "CONV_2D" else 1)
 
     @property
     def macs(self) -> int:
-        return 0 if self.op in ("average_pool", "softmax") else self.positions * self.outputs[2] * self.taps
+        return self.values * self.taps
 
     @property
     def weight_bytes(self) -> int:
-        if self.op in ("average_pool", "softmax"):
-            return 0
         return self.taps * self.outputs[2]
 
     @property
-    def channels(self) -> int:
-        """Output channels that carry a bias (and a multiplier); 0 for layers without weights."""
-        return self.outputs[2] if self.weight_bytes else 0
+    def activations(self) -> int:
+        """Values of input and output together."""
+        return prod(self.inputs) + self.values
+
+    @property
+    def biases(self) -> int:
+        """One an output channel; none where there are no weights."""
+        return self.outputs[2] if self.taps else 0
 
 
 @dataclass(frozen=True)
@@ -64,23 +93,32 @@ class NetShape:
         rows, columns = FIRST_STRIDE[self.n_coefficients]
         return ceil(N_FRAMES / rows), ceil(self.n_coefficients / columns)
 
+    @property
+    def input_bytes(self) -> int:
+        return N_FRAMES * self.n_coefficients
+
     def path_layers(self, path: int, in_c: int, out_c: int) -> tuple[LayerShape, ...]:
         """The layers that path layer `path` owns: its mix and, unless it is the last, the depthwise behind it."""
         plane = self.plane
         if path == 0:
-            mix = LayerShape("conv0", "conv", (N_FRAMES, self.n_coefficients, 1), (*plane, out_c),
-                             FIRST_KERNEL[self.n_coefficients], FIRST_STRIDE[self.n_coefficients])
+            kernel, stride = FIRST_KERNEL[self.n_coefficients], FIRST_STRIDE[self.n_coefficients]
+            mix = _convolution("conv0", "CONV_2D", (N_FRAMES, self.n_coefficients, 1), (*plane, out_c), kernel, stride)
+            mix = replace(mix, live_bytes=(mix.values,))
         else:
-            mix = LayerShape(f"pointwise{path}", "conv", (*plane, in_c), (*plane, out_c))
+            mix = _convolution(f"pointwise{path}", "CONV_2D", (*plane, in_c), (*plane, out_c))
         if path == len(self.widths) - 1:
             return (mix,)
-        return mix, LayerShape(f"depthwise{path + 1}", "depthwise", (*plane, out_c), (*plane, out_c), DEPTHWISE_KERNEL)
+        both = (*plane, out_c)
+        return mix, _convolution(f"depthwise{path + 1}", "DEPTHWISE_CONV_2D", both, both, DEPTHWISE_KERNEL)
 
     def head_layers(self, in_c: int) -> tuple[LayerShape, ...]:
         """Pooling, classifier and softmax behind the last path layer."""
-        return (LayerShape("pool", "average_pool", (*self.plane, in_c), (1, 1, in_c), self.plane),
-                LayerShape("classifier", "dense", (1, 1, in_c), (1, 1, self.n_labels)),
-                LayerShape("softmax", "softmax", (1, 1, self.n_labels), (1, 1, self.n_labels)))
+        pooled, scores = (1, 1, in_c), (1, 1, self.n_labels)
+        plane = (*self.plane, in_c)
+        return (LayerShape("pool", "AVERAGE_POOL_2D", plane, pooled, Window(self.plane, self.plane),
+                           live_bytes=(prod(plane), in_c)),
+                LayerShape("classifier", "FULLY_CONNECTED", pooled, scores, live_bytes=(in_c, self.n_labels)),
+                LayerShape("softmax", "SOFTMAX", scores, scores, live_bytes=(self.n_labels,)))
 
     def layers(self) -> tuple[LayerShape, ...]:
         """Every layer, in order."""
@@ -88,3 +126,11 @@ class NetShape:
         paths = [layer for i, (in_c, out_c) in enumerate(zip(inputs, self.widths, strict=True))
                  for layer in self.path_layers(i, in_c, out_c)]
         return (*paths, *self.head_layers(self.widths[-1]))
+
+
+def _convolution(name: str, op: str, inputs: tuple, outputs: tuple, kernel=(1, 1), stride=(1, 1)) -> LayerShape:
+    """With SAME padding, a scale per output channel, and both tensors in the arena."""
+    sizes = zip(inputs[:2], kernel, stride, strict=True)
+    before, after = zip(*(same_padding(*each) for each in sizes), strict=True)
+    window = Window(kernel, stride, padding_before=before, padding_after=after)
+    return LayerShape(name, op, inputs, outputs, window, outputs[2], (prod(inputs), prod(outputs)))

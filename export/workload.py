@@ -5,10 +5,9 @@ Taps in the padding cost nothing: only those inside the plane are counted.
 """
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 
-from export.arithmetic import same_padding
-from export.graph import Graph, Op, Tensor, Window
+from export.graph import Graph, layer_shapes
 from export.operators.convolution import is_strided_row
 from export.shape import LayerShape
 
@@ -24,63 +23,25 @@ class Work:
     amounts: dict[str, float]
 
 
-@dataclass(frozen=True)
-class Geometry:
-    """What of a layer decides its work. op: TFLite's name; inputs, outputs: (h, w, c); window: of convolutions and
-    pools."""
-
-    op: str
-    inputs: tuple[int, int, int]
-    outputs: tuple[int, int, int]
-    window: Window | None = None
-
-    @property
-    def values(self) -> int:
-        """Of the output."""
-        h, w, c = self.outputs
-        return h * w * c
-
-
-def geometry(graph: Graph, op: Op) -> Geometry:
-    """Of an op of a graph."""
-    x = graph.operands(op)[0]
-    return Geometry(op.kind, _plane(x), _plane(graph.result(op)), op.window)
-
-
-def _plane(tensor: Tensor) -> tuple[int, int, int]:
-    return (1, 1, *tensor.shape[1:])[-3:]
-
-
-def work_of(layer: Geometry) -> Work:
+@lru_cache(1 << 14)
+def work_of(layer: LayerShape) -> Work:
     """Kind and amounts of a layer."""
     kind, amounts = _WORK[layer.op](_as_written(layer))
     return Work(kind, {**amounts, CONSTANT: 1})
 
 
-def _as_written(layer: Geometry) -> Geometry:
+def _as_written(layer: LayerShape) -> LayerShape:
     """A row that a convolution walks in steps is written as a column."""
     if layer.op not in ("CONV_2D", "DEPTHWISE_CONV_2D") or not is_strided_row(layer.inputs[0], layer.window):
         return layer
     pairs = {name: value[::-1] for name, value in vars(layer.window).items() if isinstance(value, tuple)}
-    turned = [(w, h, c) for h, w, c in (layer.inputs, layer.outputs)]
-    return Geometry(layer.op, *turned, replace(layer.window, **pairs))
+    inputs, outputs = ((w, h, c) for h, w, c in (layer.inputs, layer.outputs))
+    return replace(layer, inputs=inputs, outputs=outputs, window=replace(layer.window, **pairs))
 
 
 def works_of(graph: Graph) -> tuple[Work, ...]:
-    """Of every op that computes, in order: RESHAPE does not."""
-    return tuple(work_of(geometry(graph, op)) for op in graph.ops if op.kind in _WORK)
-
-
-_SHAPES = {"conv": "CONV_2D", "depthwise": "DEPTHWISE_CONV_2D", "dense": "FULLY_CONNECTED",
-           "average_pool": "AVERAGE_POOL_2D", "softmax": "SOFTMAX"}
-
-
-def shape_work(layer: LayerShape) -> Work:
-    """Of a layer of a net that has no weights yet; padding is SAME, but for the pool, which takes the whole plane."""
-    sizes = zip(layer.inputs[:2], layer.kernel, layer.stride, strict=True)
-    padding = (0, 0) if layer.op == "average_pool" else tuple(same_padding(*each)[0] for each in sizes)
-    window = Window(layer.kernel, layer.stride, padding_before=padding)
-    return work_of(Geometry(_SHAPES[layer.op], layer.inputs, layer.outputs, window))
+    """Of every op that computes, in order."""
+    return tuple(map(work_of, layer_shapes(graph)))
 
 
 def frame_work(n_coefficients: int) -> Work:
@@ -95,14 +56,14 @@ def taps_inside(outputs: int, inputs: int, kernel: int, stride: int, dilation: i
                for output in range(outputs) for tap in range(kernel))
 
 
-def _inside(layer: Geometry) -> tuple[int, int]:
+def _inside(layer: LayerShape) -> tuple[int, int]:
     """taps_inside of rows and of columns."""
     window = layer.window
     return tuple(taps_inside(*each) for each in zip(layer.outputs[:2], layer.inputs[:2], window.kernel, window.stride,
                                                     window.dilation, window.padding_before, strict=True))
 
 
-def _window_runs(layer: Geometry) -> int:
+def _window_runs(layer: LayerShape) -> int:
     """Over all positions: the pieces of a window that are contiguous in memory, a row each unless it is dilated."""
     rows, columns = _inside(layer)
     return rows * (layer.outputs[1] if layer.window.dilation[1] == 1 else columns)
@@ -115,7 +76,7 @@ def _by_four(channels: int, **amounts: float) -> dict[str, float]:
             **{f"{name}_of_1": left * amount for name, amount in amounts.items()}}
 
 
-def _convolution(layer: Geometry) -> tuple[str, dict]:
+def _convolution(layer: LayerShape) -> tuple[str, dict]:
     (rows, columns), (h, w, out_c), in_c = _inside(layer), layer.outputs, layer.inputs[2]
     amounts = {**_by_four(out_c, taps=rows * columns * in_c, runs=_window_runs(layer), groups=h * w),
                "positions": h * w, "rows": h}
@@ -127,7 +88,7 @@ def _convolution(layer: Geometry) -> tuple[str, dict]:
     return ("first_convolution" if in_c == 1 else "convolution"), amounts
 
 
-def _depthwise(layer: Geometry) -> tuple[str, dict]:
+def _depthwise(layer: LayerShape) -> tuple[str, dict]:
     (rows, columns), (h, w, channels) = _inside(layer), layer.outputs
     work = {"taps": rows * columns, "runs": rows * w, "groups": h * w}
     if layer.window.multiplier == 1:
@@ -136,31 +97,31 @@ def _depthwise(layer: Geometry) -> tuple[str, dict]:
                                     "rows": h}
 
 
-def _dense(layer: Geometry) -> tuple[str, dict]:
+def _dense(layer: LayerShape) -> tuple[str, dict]:
     h, w, c = layer.inputs
     return "fully_connected", _by_four(layer.outputs[2], taps=h * w * c, groups=1)
 
 
 def _pool(kind: str):
-    def work(layer: Geometry) -> tuple[str, dict]:
+    def work(layer: LayerShape) -> tuple[str, dict]:
         (rows, columns), (h, w, c) = _inside(layer), layer.outputs
         return kind, {"taps": rows * columns * c, "runs": rows * w * c, "values": h * w * c, "positions": h * w,
                       "rows": h}
     return work
 
 
-def _mean(layer: Geometry) -> tuple[str, dict]:
+def _mean(layer: LayerShape) -> tuple[str, dict]:
     h, w, c = layer.inputs
     return "mean", {"taps": h * w * c, "values": c}
 
 
-def _pad(layer: Geometry) -> tuple[str, dict]:
+def _pad(layer: LayerShape) -> tuple[str, dict]:
     h, w, c = layer.inputs
     return "pad", {"copied": h * w * c, "filled": layer.values - h * w * c, "positions": h * w, "rows": h}
 
 
 def _of_values(kind: str):
-    def work(layer: Geometry) -> tuple[str, dict]:
+    def work(layer: LayerShape) -> tuple[str, dict]:
         return kind, {"values": layer.values}
     return work
 

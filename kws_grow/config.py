@@ -13,7 +13,7 @@ from kws_grow.ranges import RANGES
 class Schedule:
     """Epochs and learning rates. min_epoch_clips: see augment.CodeSource.
 
-    energy_factor: a round may make the net dearer by this, in energy by export.cost.
+    round_factor: a round may make the net dearer by this, in what the run spends.
     peak_lr: of the final one-cycle; growing_lr: constant until then, re-warmed over half an epoch after a split.
     average_decay: of the exponential average of weights a step, over the final schedule.
     """
@@ -21,7 +21,7 @@ class Schedule:
     seed_epochs: int = 6
     round_epochs: int = 3
     final_epochs: int = 90
-    energy_factor: float = 1.4
+    round_factor: float = 1.4
     batch: int = 256
     index_batch: int = 512
     growing_lr: float = 0.1
@@ -53,20 +53,23 @@ class GrowConfig:
     """A whole run.
 
     dataset_sha256: of labels, codes and noise, so that a run never resumes on other data.
-    costs_hash: of export.cost's table. board_figures: of the board, what prices and limits are made of.
+    costs_hash: of export.cost.Tariff. board_bytes: flash and RAM of the board, which are limits.
+    spend: what rounds pay with, a quantity of export.cost.Cost.
     """
 
     dataset: str
     dataset_sha256: str
     labels: tuple[str, ...]
     board: str
-    board_figures: tuple[float, ...]
+    board_bytes: tuple[int, int]
+    kernels: str
     costs_hash: str
     budget: str
     method: str
     seed: int
     device: str
     threads: int
+    spend: str = "energy_uj"
     n_coefficients: int = 20
     seed_widths: tuple[int, ...] = (16, 16, 16, 16, 16)
     schedule: Schedule = field(default_factory=Schedule)
@@ -91,4 +94,5 @@ class GrowConfig:
     def run_name(self) -> str:
         """The default RUN: says what it is, and differs when anything does."""
         words = "".join(c if c.isalnum() else "-" for c in f"{self.dataset}-{self.method}-{self.budget}")
-        return f"{words}-s{self.seed}-{self.digest()}"
+        spent = "" if self.spend == GrowConfig.spend else f"-{self.spend}"
+        return f"{words}{spent}-s{self.seed}-{self.digest()}"

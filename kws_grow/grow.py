@@ -18,8 +18,10 @@ from datasets.console import Parser, UserError, atomic_write, commit, finish, ru
 from datasets.dataset import Clips, Dataset
 from datasets.load import load, parse_keywords
 from datasets.parallel import cores
-from export.boards import Board, load_board
-from export.cost import Limits, board_limits, cost, costs_hash, parse_budget
+from export.boards import load_board
+from export.budget import BUDGETS, Limits, board_limits, parse_budget
+from export.cost import Tariff, summary_of_price
+from export.kernels import NAMES, PORTABLE, known_kernels
 from export.net import FloatNet, save_net
 from export.runs import run_name
 from export.simulate import int8_predictions
@@ -45,6 +47,7 @@ from kws_grow.training import accuracy
 SCHEDULE_OPTIONS = ("seed_epochs", "round_epochs", "final_epochs", "min_epoch_clips")
 MAX_WIDTH = 1024
 RANGE_CLIPS = 2048  # training clips that the activation ranges are read off
+SPENDS = {"energy": "energy_uj", "macs": "macs"}  # by SPEND, quantities of export.cost.Cost
 QAT = "qat"         # name of the fine-tuned net among the candidates
 
 
@@ -52,16 +55,17 @@ def main() -> None:
     """Read the arguments, grow, deploy, report."""
     arguments = parse_arguments()
     board, limits = load_board(arguments.board), parse_budget(arguments.budget)
+    tariff = Tariff.of(board, arguments.kernels)
     method = known_method(arguments.method)
     device = choose_device(arguments.device)
     torch.set_num_threads(arguments.threads)
     dataset = load(arguments.data, arguments.keywords)
     config = GrowConfig(
-        dataset.name, fingerprint(dataset), dataset.labels, board.name,
-        (board.clock_hz, board.pj_per_cycle, board.flash_bytes, board.ram_bytes), costs_hash, arguments.budget, method,
-        arguments.seed, device, arguments.threads, seed_widths=arguments.seed_widths, schedule=schedule_of(arguments),
+        dataset.name, fingerprint(dataset), dataset.labels, board.name, (board.flash_bytes, board.ram_bytes),
+        arguments.kernels, tariff.costs_hash, arguments.budget, method, arguments.seed, device, arguments.threads,
+        arguments.spend, seed_widths=arguments.seed_widths, schedule=schedule_of(arguments),
         quantization=Quantization(arguments.ranges, arguments.qat, arguments.qat_epochs))
-    task = make_task(config, dataset, limits, board)
+    task = make_task(config, dataset, limits, tariff)
     check_seed(config, task)
     folder = open_run(arguments.runs / (run_name(arguments.run) if arguments.run else config.run_name()), config)
     if is_finished(folder):
@@ -71,11 +75,11 @@ def main() -> None:
     return deploy(growth, config, task, dataset, folder, facts)
 
 
-def make_task(config: GrowConfig, dataset: Dataset, limits: Limits, board: Board) -> Task:
+def make_task(config: GrowConfig, dataset: Dataset, limits: Limits, tariff: Tariff) -> Task:
     """The data on the device, some of it for the ranges; the limits of the budget and of the board."""
     source = CodeSource(dataset, config.device, config.augmentation, config.schedule.min_epoch_clips)
     return Task(source, plain_codes(dataset.dev, config.device), range_codes(dataset, config.seed).to(config.device),
-                limits.tightened(board_limits(board)), board)
+                limits.tightened(board_limits(tariff.board)), tariff)
 
 
 def range_codes(dataset: Dataset, seed: int) -> torch.Tensor:
@@ -90,8 +94,11 @@ def parse_arguments() -> Namespace:
     parser.add_argument("--data", type=Path, help="folder of clips; without it data/, a download, or synthetic speech")
     parser.add_argument("--keywords", type=parse_keywords, help="words, separated by commas")
     parser.add_argument("--board", default="nano33ble")
-    parser.add_argument("--budget", default="small", help="small, medium, large, or limits like 'ops<=2M mem<=40k'")
+    parser.add_argument("--kernels", type=known_kernels, default=PORTABLE, help="that will run it: " + ", ".join(NAMES))
+    parser.add_argument("--budget", default="small",
+                        help=f"{', '.join(BUDGETS)}, or limits like 'ms<=100 uj<=800 ram<=32k flash<=64k'")
     parser.add_argument("--method", default="energy-aware", help=", ".join(METHODS))
+    parser.add_argument("--spend", type=spend_of, default="energy", help=f"what rounds pay with: {', '.join(SPENDS)}")
     parser.add_argument("--seed", type=seed_of, default=0, help="a whole number from 0")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--threads", type=from_one, default=min(cores(), 8), help="of the CPU")
@@ -135,6 +142,13 @@ def ranges_of(text: str) -> tuple[str, ...]:
     if unknown := [name for name in names if name not in RANGES]:
         raise UserError(f"RANGES={text}: no such ranges: {unknown[0]!r}; allowed: {', '.join(RANGES)}")
     return tuple(name for name in RANGES if name in names)
+
+
+def spend_of(text: str) -> str:
+    """"macs" -> the name in Cost. UserError where rounds cannot pay with that."""
+    if text not in SPENDS:
+        raise UserError(f"SPEND={text}: allowed: {', '.join(SPENDS)}")
+    return SPENDS[text]
 
 
 def switch(text: str) -> bool:
@@ -342,15 +356,14 @@ def accuracies(growth: Growth, config: GrowConfig, dataset: Dataset, folder: Pat
 def summary_of(growth: Growth, config: GrowConfig, task: Task, dataset: Dataset, folder: Path,
                rows: tuple[dict, ...]) -> dict:
     """What summary.json says of a finished run; keys as everywhere (DESIGN, "What they type")."""
-    board, shape = task.board, growth.net.shape
-    price = cost(shape, board)
+    board, shape = task.tariff.board, growth.net.shape
+    price = task.tariff.shape(shape)
     return accuracies(growth, config, dataset, folder, rows) | {
-        "clips": len(dataset.validation.labels), "operations": price.operations, "macs": price.macs,
-        "memory_bytes": price.memory_bytes, "flash_bytes": price.flash_bytes, "ram_bytes": price.ram_bytes,
-        "cycles": round(price.cycles), "latency_ms": round(price.latency_ms, 3), "energy_uj": round(price.energy_uj, 1),
+        "clips": len(dataset.validation.labels), **summary_of_price(price),
         "widths": list(shape.widths), "rounds": growth.rounds, "epochs": growth.epochs,
         "stopped_by": growth.stopped_by, "method": config.method,
-        "budget": config.budget, "board": board.name, "core": board.core, "costs_hash": costs_hash,
+        "budget": config.budget, "board": board.name, "core": board.core, "kernels": config.kernels,
+        "spend": config.spend, "costs_hash": config.costs_hash,
         "dataset": dataset.name, "dataset_sha256": config.dataset_sha256, "list_sha256": dataset.list_sha256,
         "skipped_clips": list(dataset.skipped), "labels": list(config.labels), "seed": config.seed,
         "device": config.device, "commit": commit(), "finished": True}

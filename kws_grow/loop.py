@@ -1,7 +1,7 @@
 """The grow loop: train a seed; index, select, split, train on, until no split fits; then a final schedule and,
 where asked for, quantization-aware fine-tuning."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from math import inf
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from datasets.console import UserError
-from export.cost import Limits, cost
+from export.budget import Limits
+from export.cost import Tariff
 from export.net import FloatNet
 from export.shape import NetShape
 from kws_grow.augment import CodeSource, generator_for, mfcc
@@ -30,7 +31,7 @@ JUDGE_BATCHES = 8  # of index_batch clips each: 4,096 training clips, not used t
 
 @dataclass(frozen=True)
 class Task:
-    """What stays the same over a run: the data on the device, the limits, the board.
+    """What stays the same over a run: the data on the device, the limits, what nets cost on the board.
 
     range_codes: uint8 [n, 49, 40], training clips that activation ranges are read off.
     """
@@ -39,7 +40,7 @@ class Task:
     dev: tuple[Tensor, Tensor]
     range_codes: Tensor
     limits: Limits
-    board: object
+    tariff: Tariff
 
 
 @dataclass
@@ -66,11 +67,11 @@ class Growth:
 def check_seed(config: GrowConfig, task: Task) -> NetShape:
     """The seed's shape. UserError where even that exceeds the budget."""
     shape = NetShape(config.seed_widths, config.n_coefficients, len(config.labels))
-    price = cost(shape, task.board)
+    price = task.tariff.shape(shape).whole
     if broken := task.limits.broken_by(price):
-        facts = ", ".join(f"{name} {getattr(price, name):g} > {getattr(task.limits, name):g}" for name in broken)
+        facts = ", ".join(f"{name} {getattr(price, name):.6g} > {getattr(task.limits, name):.6g}" for name in broken)
         raise UserError(f"BUDGET={config.budget!r} on {config.board}: even the seed net exceeds it ({facts}); "
-                        f"allowed: at least the seed's own price")
+                        f"allowed: at least the price of SEED_WIDTHS, {','.join(map(str, shape.widths))}")
     return shape
 
 
@@ -172,16 +173,16 @@ def _grow_round(growth: Growth, config: GrowConfig, task: Task) -> str:
     """Index every path, select under the round's and the board's limits, split; or turn to the final schedule."""
     net, shape = growth.net, growth.net.shape
     growth.epoch = 0
-    if broken := broken_by_any_split(shape, task.limits, task.board):
+    if broken := broken_by_any_split(shape, range(len(shape.widths)), task.limits, task.tariff):
         return _end_growth(growth, f"{', '.join(broken)} ({task.limits})")
     stream = generator_for(config.seed, "index", growth.rounds, device=task.source.device)
     found = METHODS[config.method](net, lambda: index_batches(task.source, config, net, stream),
                                    generator_for(config.seed, "directions", growth.rounds, device=task.source.device),
                                    config.index)
     gains = tuple(g.cpu().double().numpy() for g in found.gains)
-    selection = select_round(shape, gains, task.limits, config.schedule.energy_factor, task.board)
+    selection = select_round(shape, gains, task.limits, config.schedule.round_factor, task.tariff, config.spend)
     if not any(map(len, selection.chosen)):
-        return _end_growth(growth, f"no split that fits gains anything ({task.limits})")
+        return _end_growth(growth, why_none(shape, gains, task.limits, task.tariff))
     row = _split(growth, config, task, selection, found)
     _rebuild(growth, config, task)
     growth.rounds += 1
@@ -201,19 +202,27 @@ def _end_growth(growth: Growth, why: str) -> str:
     return f"growth ends after {growth.rounds} rounds: {why}"
 
 
-def select_round(shape: NetShape, gains: tuple[np.ndarray, ...], limits: Limits, factor: float, board) -> Selection:
-    """The best split that makes the net dearer by at most `factor` in energy; more only where none is that small."""
-    before = cost(shape, board).energy_uj
-    for energy_uj in (before * factor, before * factor**2, inf):
-        selection = select(shape, gains, limits.tightened(Limits(energy_uj=energy_uj)), board)
+def select_round(shape: NetShape, gains: tuple[np.ndarray, ...], limits: Limits, factor: float, tariff: Tariff,
+                 spend: str) -> Selection:
+    """The best split that makes the net dearer by at most `factor` in `spend`; more only where none is that small."""
+    before = getattr(tariff.shape(shape).whole, spend)
+    for most in (before * factor, before * factor**2, inf):
+        selection = select(shape, gains, limits.tightened(Limits(**{spend: most})), tariff, spend)
         if any(map(len, selection.chosen)):
             break
     return selection
 
 
-def broken_by_any_split(shape: NetShape, limits: Limits, board) -> tuple[str, ...]:
-    """Names of the limits that forbid every split; () where at least one layer can grow."""
-    broken = [limits.broken_by(cost(_widened(shape, i, WIDTH_STEP), board)) for i in range(len(shape.widths))]
+def why_none(shape: NetShape, gains: tuple[np.ndarray, ...], limits: Limits, tariff: Tariff) -> str:
+    """Why no split was chosen: the limits that forbid all that would gain, or that none would."""
+    gaining = [i for i, of_paths in enumerate(gains) if (of_paths > 0).sum() >= WIDTH_STEP]
+    broken = broken_by_any_split(shape, gaining, limits, tariff)
+    return f"{', '.join(broken)} ({limits})" if broken else f"no split gains anything ({limits})"
+
+
+def broken_by_any_split(shape: NetShape, layers: Iterable[int], limits: Limits, tariff: Tariff) -> tuple[str, ...]:
+    """Names of the limits that forbid every split of these layers; () where at least one of them can grow."""
+    broken = [limits.broken_by(tariff.shape(_widened(shape, i, WIDTH_STEP)).whole) for i in layers]
     return tuple(sorted(set().union(*broken))) if all(broken) else ()
 
 
@@ -223,22 +232,23 @@ def _widened(shape: NetShape, path: int, added: int) -> NetShape:
 
 def _split(growth: Growth, config: GrowConfig, task: Task, selection: Selection, found: Curvature) -> dict:
     """Split, and return the round's row: what each layer was predicted to gain, what it cost, what the loss did."""
-    net, before = growth.net, cost(growth.net.shape, task.board)
+    net, before = growth.net, task.tariff.shape(growth.net.shape).whole
     judge = _judge_batches(growth, config, task)
     chosen = [torch.from_numpy(index).to(task.source.device) for index in selection.chosen]
     loss = paired_loss(net, judge, at_rest(net))
-    layers = [_layer_row(net, i, index, found, judge, loss, task.board) for i, index in enumerate(chosen)]
+    layers = [_layer_row(net, i, index, found, judge, loss, task.tariff) for i, index in enumerate(chosen)]
     split(net, chosen, found.offsets, growth.optimizer)
-    after = cost(net.shape, task.board)
+    after = task.tariff.shape(net.shape).whole
     return {"widths": net.shape.widths, "layers": layers, "predicted_gain": selection.gain if found.predicts else None,
             "loss_before": loss, "realised_change": paired_loss(net, judge, at_rest(net)) - loss,
             "price_energy_uj": after.energy_uj - before.energy_uj,
             "price_operations": after.operations - before.operations, "operations": after.operations}
 
 
-def _layer_row(net: DsCnn, layer: int, index: Tensor, found: Curvature, judge: list[Batch], loss: float, board) -> dict:
+def _layer_row(net: DsCnn, layer: int, index: Tensor, found: Curvature, judge: list[Batch], loss: float,
+               tariff: Tariff) -> dict:
     """What the split of these paths of one layer would do and cost while the other layers stay."""
-    before, after = cost(net.shape, board), cost(_widened(net.shape, layer, len(index)), board)
+    before, after = (tariff.shape(shape).whole for shape in (net.shape, _widened(net.shape, layer, len(index))))
     width = net.shape.widths[layer]
     return {"layer": layer, "before": width, "after": width + len(index),
             "predicted_gain": float(found.gains[layer][index].sum()) if found.predicts else None,

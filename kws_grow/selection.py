@@ -7,7 +7,8 @@ from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 
-from export.cost import Cost, Limits, hello_edge_memory, layer_cost
+from export.budget import Limits
+from export.cost import PEAKS, QUANTITIES, Cost, Tariff, hello_edge_memory, ram_bytes
 from export.shape import NetShape
 
 WIDTH_STEP = 4  # kernels on Cortex-M fall off a cliff between multiples of 4 (DESIGN, Growth 9)
@@ -30,25 +31,26 @@ class _Labels:
     counts: np.ndarray
 
 
-_QUANTITIES = [f.name for f in fields(Cost)]
-_IS_PEAK = np.array([name == "ram_bytes" for name in _QUANTITIES])
+_IS_PEAK = np.array([name in PEAKS for name in QUANTITIES])
 
 
-def select(shape: NetShape, gains: tuple[np.ndarray, ...], limits: Limits, board, step: int = WIDTH_STEP) -> Selection:
-    """The split of largest total gain within `limits`; ties go to the cheaper one. Only positive gains split.
+def select(shape: NetShape, gains: tuple[np.ndarray, ...], limits: Limits, tariff: Tariff, spend: str = "energy_uj",
+           step: int = WIDTH_STEP) -> Selection:
+    """The split of largest total gain within `limits`; ties go to the one that takes less of `spend`, a quantity of
+    Cost. Only positive gains split.
 
     gains: float [C] a path layer. Widths grow in multiples of `step`. The empty selection where nothing fits.
     """
     options = [_options(g, step) for g in gains]
-    labels = {1: _Labels(np.zeros((1, len(_QUANTITIES))), np.zeros(1), np.zeros((1, 0), int))}
+    firmware = np.array([astuple(tariff.shape(shape).firmware)], float)
+    labels = {1: _Labels(firmware, np.zeros(1), np.zeros((1, 0), int))}
     for path, choices in enumerate(options):
-        labels = _extend(shape, path, labels, choices, limits, board)
-    ends = [_add(label, _price(shape.head_layers(width), board), 0.0, None) for width, label in labels.items()]
+        labels = _extend(shape, path, labels, choices, limits, tariff)
+    ends = [_add(label, _price(shape.head_layers(width), tariff), 0.0, None) for width, label in labels.items()]
     final = _within(_merge(ends), limits)
     if not len(final.gains):
         return Selection(tuple(np.array([], np.int64) for _ in gains), 0.0)
-    energy = final.costs[:, _QUANTITIES.index("energy_uj")]
-    best = np.lexsort((energy, -final.gains))[0]
+    best = np.lexsort((final.costs[:, QUANTITIES.index(spend)], -final.gains))[0]
     chosen = tuple(np.argsort(-g, kind="stable")[:k] for g, k in zip(gains, final.counts[best], strict=True))
     return Selection(chosen, float(final.gains[best]))
 
@@ -60,15 +62,15 @@ def _options(gains: np.ndarray, step: int) -> list[tuple[int, int, float]]:
     return [(len(gains) + k, k, float(totals[k])) for k in range(0, len(best) + 1, step)]
 
 
-def _price(layers, board) -> np.ndarray:
-    return np.array(astuple(sum((layer_cost(layer, board) for layer in layers), Cost())), float)
+def _price(layers, tariff: Tariff) -> np.ndarray:
+    return np.array(astuple(sum(map(tariff.layer, layers), Cost())), float)
 
 
 def _extend(shape: NetShape, path: int, labels: dict[int, _Labels], choices, limits: Limits,
-            board) -> dict[int, _Labels]:
+            tariff: Tariff) -> dict[int, _Labels]:
     """Labels behind path layer `path`, by its width."""
     def behind(width: int, count: int, gain: float) -> _Labels:
-        parts = [_add(label, _price(shape.path_layers(path, in_c, width), board), gain, count)
+        parts = [_add(label, _price(shape.path_layers(path, in_c, width), tariff), gain, count)
                  for in_c, label in labels.items()]
         return _undominated(_within(_merge(parts), limits))
     return {width: behind(width, count, gain) for width, count, gain in choices}
@@ -91,8 +93,9 @@ def _keep(labels: _Labels, keep: np.ndarray) -> _Labels:
 
 def _limited(costs: np.ndarray, limits: Limits) -> np.ndarray:
     """The limited quantities of each label: [n, limits]."""
-    prices = dict(zip(_QUANTITIES, costs.T, strict=True))
-    prices["memory_bytes"] = hello_edge_memory(prices["model_bytes"], prices["ram_bytes"])
+    prices = dict(zip(QUANTITIES, costs.T, strict=True))
+    prices["memory_bytes"] = hello_edge_memory(prices["model_bytes"], prices["activation_bytes"])
+    prices["ram_bytes"] = ram_bytes(prices["arena_bytes"], prices["buffer_bytes"], prices["stack_bytes"])
     return np.column_stack([prices[f.name] for f in fields(limits)])
 
 
@@ -102,7 +105,7 @@ def _within(labels: _Labels, limits: Limits) -> _Labels:
 
 def _undominated(labels: _Labels) -> _Labels:
     """Drop every label that another one beats or equals in gain and in every quantity."""
-    order = np.lexsort((labels.costs[:, _QUANTITIES.index("energy_uj")], -labels.gains))
+    order = np.lexsort((labels.costs[:, QUANTITIES.index("energy_uj")], -labels.gains))
     kept: list[int] = []
     for i in order:
         if not kept or not (labels.costs[kept] <= labels.costs[i]).all(1).any():

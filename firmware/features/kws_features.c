@@ -105,17 +105,13 @@ static inline __attribute__((always_inline)) void stage(int32_t *z, size_t size)
 
 /* ------------------------------------------------------------------ power, mel, code */
 
-/* Power of bin k of the 512-point spectrum of real samples, from the 256-point one of their pairs. */
+/* Power of a bin of the 512-point spectrum of real samples, from the 256-point one of their pairs. p, q: there, the bin
+ * and its mirror image; w: the bin's twiddle factor. */
 static inline uint64_t power_of_bin(const int32_t *p, const int32_t *q, const int32_t *w) {
     const int32_t br = p[0] - q[0], bi = p[1] + q[1];
     const int32_t re = ((p[0] + q[0]) >> 1) + high2(bi, w[0], -br, w[1]);
     const int32_t im = ((p[1] - q[1]) >> 1) - high2(bi, w[1], br, w[0]);
     return (uint64_t)((int64_t)re * re + (int64_t)im * im);
-}
-
-/* Power times a weight in Q32. */
-static inline uint64_t weighted(uint64_t power, uint32_t weight) {
-    return (power >> 32) * weight + (((power & UINT32_MAX) * weight) >> 32);
 }
 
 /* round(CODE_GAIN * 0.5 ln(ENERGY_GAIN E + ENERGY_FLOOR) - CODE_OFFSET) in 0..255, by table and interpolation. */
@@ -131,17 +127,20 @@ static uint8_t code_of_power(uint64_t power) {
     return (uint8_t)(code < 0 ? 0 : code > 255 ? 255 : code);
 }
 
-/* Between two centres one triangle falls as the next one rises, and the two weights sum to one: each bin needs one
- * product. Segment s rises to the centre of filter s. */
+/* Between two centres one triangle falls as the next one rises, and the two weights (Q32) sum to one: each bin needs
+ * one product. Segment s rises to the centre of filter s. */
 static void mel_codes(const int32_t *z, uint8_t *codes) {
     uint64_t risen = 0;
-    size_t k = KWS_FIRST_BIN;
+    const int32_t *p = z + 2 * KWS_FIRST_BIN, *q = z + 2 * (HALF - KWS_FIRST_BIN), *w = kws_split + 2 * KWS_FIRST_BIN;
+    const uint32_t *weight = kws_rising + KWS_FIRST_BIN;
     for (size_t s = 0; s <= KWS_N_MELS; s++) {
         uint64_t all = 0, rising = 0;
-        for (; k < kws_segment_end[s]; k++) {
-            const uint64_t power = power_of_bin(z + 2 * k, z + 2 * (HALF - k), kws_split + 2 * k);
+        for (const uint32_t *end = kws_rising + kws_segment_end[s]; weight < end; p += 2, q -= 2, w += 2) {
+            const uint64_t power = power_of_bin(p, q, w);
+            const uint32_t rise = *weight++;
             all += power;
-            rising += weighted(power, kws_rising[k]);
+            rising += ((power & UINT32_MAX) * rise) >> 32;
+            rising += (power >> 32) * rise;
         }
         if (s > 0) codes[s - 1] = code_of_power(risen + (all - rising));
         risen = rising;
@@ -159,11 +158,17 @@ void kws_features_frame(kws_features *state, uint8_t codes[KWS_N_MELS]) {
 
 /* ------------------------------------------------------------------ MFCC */
 
+/* sum + row . codes */
+static inline int32_t dot(const int32_t *row, const uint8_t *codes, int32_t sum) {
+#pragma GCC unroll 40
+    for (size_t m = 0; m < KWS_N_MELS; m++) sum += row[m] * codes[m];
+    return sum;
+}
+
 void kws_mfcc_row(const kws_mfcc *quantizer, const uint8_t codes[KWS_N_MELS], int8_t *mfcc) {
     const int32_t *row = quantizer->table;
     for (int32_t k = 0; k < quantizer->n_coefficients; k++, row += KWS_N_MELS) {
-        int32_t sum = 1 << (quantizer->shift - 1);
-        for (size_t m = 0; m < KWS_N_MELS; m++) sum += row[m] * codes[m];
+        const int32_t sum = dot(row, codes, 1 << (quantizer->shift - 1));
         const int32_t q = (sum >> quantizer->shift) + quantizer->zero_point;
         mfcc[k] = (int8_t)(q < -128 ? -128 : q > 127 ? 127 : q);
     }

@@ -1,11 +1,17 @@
 """The table of boards: what is there loads; what is wrong in a board.toml is named by file and field."""
 
 import shutil
+import struct
+from dataclasses import fields
 
 import pytest
 
 from datasets.console import UserError
 from export.boards import BOARDS, board_names, emulated_board, load_board
+from export.counter import Machine
+from export.image import build_image
+from export.toolchain import have, install_line
+from tests.export import standin
 
 EMULATED = ("m0plus-code", "mps2-an385", "mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547", "netduinoplus2")
 
@@ -24,6 +30,32 @@ def test_the_boards_of_the_design():
     assert {"nano33ble", *EMULATED} <= set(board_names())
     nano = load_board("nano33ble")
     assert (nano.region("flash").origin, nano.flash_bytes, nano.ram_bytes) == (0x10000, 0xF0000, 256 * 1024)
+    assert nano.region("flash").offset == 0x10000
+
+
+@pytest.mark.parametrize("name", board_names())
+def test_each_figure_has_a_source_and_what_is_no_fact_is_marked(name):
+    board = load_board(name)
+    parts = [part for part in (board, board.power, board.emulator, *board.regions) if part]
+    said = {field.name: getattr(part, field.name) for part in parts for field in fields(part) if "source" in field.name}
+    texts = {field: text for field, text in said.items() if field != "sources"}
+    assert {"clock_hz_source", "wait_states_source", "pj_per_cycle_source", "sleep_uw_source", "microphone_uw_source",
+            "supply_v_source", "source"} <= set(texts)
+    assert all(len(text.split()) > 3 and "\n" not in text and "  " not in text for text in texts.values())
+    assert any(mark in board.power.pj_per_cycle_source for mark in ("stand-in", "unmeasured"))
+    assert (board.power.microphone_uw > 0) == (board.microphone != "none")
+
+
+@pytest.mark.skipif(not have("arm-none-eabi-gcc"), reason=install_line("arm-none-eabi-gcc"))
+def test_the_nano_turns_on_the_cache_that_hides_its_wait_states(tmp_path):
+    board = load_board("nano33ble")
+    assert board.wait_states == 0
+    network = standin.write_network(tmp_path / "network")
+    machine = Machine(build_image(network, standin.network(), board, tmp_path, standin.FEATURES), board)
+    for peripherals in (0x40000000, 0xE0000000):
+        machine.uc.mem_map(peripherals, 0x100000)
+    machine.call("kws_board_init")
+    assert struct.unpack("<I", machine.uc.mem_read(0x4001E540, 4)) == (1,)  # NVMC.ICACHECNF: CACHEEN
 
 
 def test_unknown_board_lists_those_there():
@@ -40,12 +72,12 @@ def test_a_board_that_qemu_lacks_lists_the_emulated_ones():
 
 @pytest.fixture
 def altered(tmp_path):
-    """A copy of mps2-an386 with text replaced in its board.toml."""
-    def alter(old: str, new: str):
+    """A copy of a board, of mps2-an386 unless named, with text replaced in its board.toml."""
+    def alter(old: str, new: str, board: str = "mps2-an386"):
         folder = tmp_path / "boards"
-        shutil.copytree(BOARDS / "mps2-an386", folder / "mine")
+        shutil.copytree(BOARDS / board, folder / "mine")
         path = folder / "mine" / "board.toml"
-        text = path.read_text().replace("../../transport/semihosting.c", str(BOARDS.parent / "transport/semihosting.c"))
+        text = path.read_text().replace("../../transport", str(BOARDS.parent / "transport"))
         assert old in text
         path.write_text(text.replace(old, new, 1))
         return folder
@@ -56,22 +88,73 @@ def test_the_altered_copy_loads_when_nothing_is_wrong(altered):
     assert load_board("mine", altered("25_000_000", "26_000_000")).clock_hz == 26_000_000
 
 
+def test_a_board_may_leave_the_offset_out(altered):
+    folder = altered("offset = 0x10000", "", "nano33ble")
+    assert (load_board("mine", folder).region("flash").origin, load_board("mine", folder).flash_bytes) == (0, 1 << 20)
+
+
+def test_wait_states_are_taken_as_they_are(altered):
+    assert load_board("mine", altered("wait_states = 0", "wait_states = 4")).wait_states == 4
+
+
+FIGURES = ("clock_hz", "wait_states", "pj_per_cycle", "sleep_uw", "microphone_uw", "supply_v", "instructions_per_tick")
+FIELDS = (*FIGURES, *(f"{figure}_source" for figure in FIGURES), "title", "core", "cpu_flags", "microphone", "flasher",
+          "name", "kind", "origin", "length", "source", "sources", "defines", "machine", "channel")
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize(("line", "message"), [
+    ("", "{0} is missing; allowed: "), ("{0} = {{ a = 1 }}\n", r"{0} is {{'a': 1}}; allowed: ")])
+def test_a_field_that_is_missing_or_of_another_type_is_named(altered, field, line, message):
+    if field == "defines" and line:
+        line, message = "defines = 1\n", "defines is 1; allowed: a table"
+    text = (BOARDS / "mps2-an386" / "board.toml").read_text()
+    old = next(each for each in text.splitlines(keepends=True) if each.startswith(f"{field} = "))
+    if old.endswith('"""\\\n'):
+        old = text[text.index(old):text.index('"""\n', text.index(old) + len(old)) + 4]
+    old = old.replace("../../transport", str(BOARDS.parent / "transport"))
+    with pytest.raises(UserError, match=message.format(field)) as caught:
+        load_board("mine", altered(old, line.format(field)))
+    assert "board.toml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(("old", "new", "message"), [
-    ("clock_hz = 25_000_000\n", "", "clock_hz is missing; allowed: a whole number"),
-    ("clock_hz = 25_000_000", "clock_hz = 0", "clock_hz is 0; allowed"),
+    ("clock_hz = 25_000_000", "clock_hz = 0", "clock_hz is 0; allowed: a whole number from 1000000 to"),
     ("clock_hz = 25_000_000", "clock_hz = 2.5e7", "clock_hz is 25000000.0; allowed: a whole number"),
     ("clock_hz = 25_000_000", "clock_hz = true", "clock_hz is True; allowed"),
     ("clock_hz = 25_000_000", "clock_hz = ", "not TOML"),
-    ("pj_per_cycle = 155.0", "pj_per_cycle = -1", "pj_per_cycle is -1; allowed"),
-    ('core = "cortex-m4"', 'core = "m4"', "core is 'm4'; allowed"),
+    ("wait_states = 0", "wait_states = 16", "wait_states is 16; allowed: a whole number from 0 to 15"),
+    ("wait_states = 0", "wait_states = -1", "wait_states is -1; allowed"),
+    ("wait_states = 0", "wait_states = 0.5", "wait_states is 0.5; allowed: a whole number"),
+    ("pj_per_cycle = 155.0", "pj_per_cycle = -1", "power.pj_per_cycle is -1; allowed: a number from 1 to 10000"),
+    ("pj_per_cycle = 155.0", "pj_per_cycle = 155000", "power.pj_per_cycle is 155000; allowed"),
+    ("pj_per_cycle = 155.0", "pj_per_cycle = nan", "power.pj_per_cycle is nan; allowed"),
+    ("sleep_uw = 0.0", "sleep_uw = 3876", "power.sleep_uw is 3876; allowed: .* 0 to 3875, what the core draws"),
+    ("sleep_uw = 0.0", "sleep_uw = -1", "power.sleep_uw is -1; allowed"),
+    ("microphone_uw = 0.0", "microphone_uw = 1", "power.microphone_uw is 1; allowed: .* 0 to 0: the board has none"),
+    ("supply_v = 3.3", "supply_v = 230", "power.supply_v is 230; allowed: a number from 0.8 to 6"),
+    ("[power]", "[[power]]", r"power is \[.*; allowed: a table"),
+    ("[power]", "[power]\nsleep_mw = 1", "power.sleep_mw is no field; allowed: pj_per_cycle, "),
+    ('_source = "QEMU', '_source = " " # "', "clock_hz_source is ' '; allowed: a sentence that says where"),
+    ('core = "cortex-m4"', 'core = "m4"', "core is 'm4'; allowed: one of cortex-m0, .*cortex-m4, "),
+    ('core = "cortex-m4"', 'core = "cortex-m3"', "cpu_flags is .*; allowed: a list of texts with -mcpu=cortex-m3"),
+    ('"-mcpu=cortex-m4", ', "4, ", "cpu_flags is .*; allowed: a list of texts with -mcpu=cortex-m4"),
     ('kind = "ram"', 'kind = "flash"', "memory has no region of kind ram|overlap"),
     ('kind = "ram"', 'kind = "rom"', r"memory\[1\].kind is 'rom'; allowed: one of flash, ram"),
+    ('name = "ssram1"', 'name = "1"', r"memory\[0\].name is '1'; allowed: a word"),
     ("length = 0x400000", "length = 12", r"memory\[0\].length is 12; allowed"),
+    ("length = 0x400000", "length = 0x400000\noffset = 0x3FFD00",
+     r"memory\[0\].offset is 4193536; allowed: a whole number from 0 to 4193280"),
+    ("length = 0x400000", "length = 0x400000\noffset = -4", r"memory\[0\].offset is -4; allowed"),
     ("origin = 0x20000000", "origin = 0x10", "ssram1 and ssram23 overlap"),
+    ("origin = 0x20000000", "origin = 0xFFC00001", r"memory\[1\].origin is 4290772993; allowed: .* to 4290772992"),
     ("semihosting.c", "nowhere.c", r"firmware.sources names \S*nowhere.c, and there is no such file"),
     ("defines = {}", 'defines = { A = "b" }', "firmware.defines.A is 'b'; allowed"),
     ("instructions_per_tick = 40", "instructions_per_tick = 0", "emulator.instructions_per_tick is 0; allowed"),
     ('channel = "semihosting"', 'channel = "telepathy"', "emulator.channel is 'telepathy'; allowed: one of"),
+    ("[emulator]", "[emulator]\nspeed = 1", "emulator.speed is no field; allowed: machine, "),
+    ('microphone = "none"', 'microphone = "ear"', "microphone is 'ear'; allowed: one of none, pdm, dfsdm"),
     ('microphone = "none"', 'microfone = "none"', "microfone is no field; allowed: title"),
 ])
 def test_wrong_fields_are_named(altered, old, new, message):
@@ -79,3 +162,22 @@ def test_wrong_fields_are_named(altered, old, new, message):
         load_board("mine", altered(old, new))
     assert "board.toml" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_memory_that_is_no_table(altered):
+    text = (BOARDS / "mps2-an386" / "board.toml").read_text()
+    memory = text[text.index("[[memory]]"):text.index("[firmware]")]
+    folder = altered(memory, "")
+    path = folder / "mine" / "board.toml"
+    path.write_text("memory = [1]\n" + path.read_text())
+    with pytest.raises(UserError, match=r"memory is \[1\]; allowed: tables \[\[memory\]\]"):
+        load_board("mine", folder)
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ("origin = 0x20000000\nlength = 0x40000", "origin = 0x8000\nlength = 0x1000"),
+    ("origin = 0x00000000", "origin = 0x2003F000")], ids=["inside", "its beginning"])
+def test_a_boot_loader_s_memory_is_not_free_for_another_region(altered, old, new):
+    """What lies before the offset counts as taken."""
+    with pytest.raises(UserError, match="memory .* overlap; allowed: none in common"):
+        load_board("mine", altered(old, new, "nano33ble"))

@@ -8,7 +8,7 @@ import pytest
 from datasets.console import UserError
 from export import calibrate, measurement
 from export.calibrate import core_board, core_boards
-from export.counter import Count
+from export.count import Count
 from export.kernels import load_kernels
 from export.layer_costs import LayerCosts, costs_path, load_costs
 from export.measurement import FRAME_NAME, Batch, Bench, batches, compiler, count_batch

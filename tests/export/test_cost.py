@@ -1,86 +1,156 @@
-"""The price of a net: Hello Edge's published figures, parts that add up, budgets as they are typed."""
+"""The price of a net: Hello Edge's figures, parts that add up, and bytes as the linker counts them."""
 
-from dataclasses import astuple, fields
-from math import inf
+from dataclasses import astuple, replace
+from pathlib import Path
 
 import pytest
 
 from datasets.console import UserError
 from export.boards import load_board
-from export.cost import BUDGETS, Cost, Limits, cost, hello_edge_memory, layer_cost, parse_budget
+from export.budget import BUDGETS
+from export.calibrate import core_board, core_boards
+from export.cost import PEAKS, QUANTITIES, Cost, Tariff, cost, hello_edge_memory, ram_bytes
+from export.cost_report import layer_table
+from export.image import Features
+from export.kernels import load_kernels
+from export.measurement import Bench
+from export.runs import input_quantizer, takes_features
 from export.shape import NetShape
+from export.tflite_reader import read_tflite
+from export.toolchain import have, install_line
+from tests.export.models import Chain
+from tests.export.whole_nets import whole_net
 
 NANO = load_board("nano33ble")
-SUMS = [field.name for field in fields(Cost) if field.name != "ram_bytes"]
+COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "results" / "small-energy-aware" / "model.tflite"
+CORES = tuple(core.removeprefix("cortex-") for core in core_boards())
+needs_arm_gcc = pytest.mark.skipif(not have("arm-none-eabi-gcc"), reason=install_line("arm-none-eabi-gcc"))
 
 
 def test_ds_cnn_s_costs_what_hello_edge_says():
     """arXiv 1711.07128: 38.6 kB, 5.4 M operations. The paper counts a bias's addition too; DESIGN does not."""
     shape = NetShape((64,) * 5, 10, 12)
-    price = cost(shape, NANO)
+    price = cost(shape, NANO).whole
     assert round(price.memory_bytes / 1e3, 1) == 38.6
     assert price.operations == 2 * price.macs == 2 * 2_656_768  # MLPerf Tiny's count of the same net
-    additions = sum(layer.positions * layer.channels for layer in shape.layers())
+    additions = sum(layer.outputs[0] * layer.outputs[1] * layer.biases for layer in shape.layers())
     assert round((price.operations + additions) / 1e6, 1) == 5.4
     assert BUDGETS["small"].broken_by(price) == ()
 
 
 def test_memory_is_written_once():
-    price = cost(NetShape((8, 4), 20, 5), NANO)
-    assert price.memory_bytes == hello_edge_memory(price.model_bytes, price.ram_bytes) > price.model_bytes
+    price = cost(NetShape((8, 4), 20, 5), NANO).whole
+    assert price.memory_bytes == hello_edge_memory(price.model_bytes, price.activation_bytes) > price.model_bytes
+    assert price.ram_bytes == ram_bytes(price.arena_bytes, price.buffer_bytes, price.stack_bytes) > price.arena_bytes
 
 
 def test_parts_add_up_and_activations_are_shared():
-    """first 2 x 2 path layers by hand: a net is the sum of its layers, its RAM the largest pair."""
-    shape = NetShape((8, 4), 10, 3)
-    parts, whole = [layer_cost(layer, NANO) for layer in shape.layers()], cost(shape, NANO)
-    for name in SUMS:
+    """first 2 x 2 path layers by hand: a net is the sum of its layers and its firmware, its arena the largest pair."""
+    price = cost(NetShape((8, 4), 10, 3), NANO)
+    parts, whole = [price.firmware, *(layer.cost for layer in price.layers)], price.whole
+    for name in set(QUANTITIES) - set(PEAKS):
         assert getattr(whole, name) == pytest.approx(sum(getattr(part, name) for part in parts)), name
-    assert whole.ram_bytes == max(part.ram_bytes for part in parts) == 2 * 125 * 8
+    assert (whole.activation_bytes, whole.arena_bytes) == (2 * 125 * 8, 2 * 1008)
     assert whole.macs == 125 * (8 * 40 + 8 * 9 + 8 * 4) + 4 * 3
     assert whole.model_bytes == (8 * 40 + 8) + (8 * 9 + 8) + (8 * 4 + 4) + (4 * 3 + 3)
-    assert whole.flash_bytes == whole.model_bytes + 11 * (8 + 8 + 4 + 3)
+    calls = sum(Tariff.of(NANO).costs.footprint.calls[layer.kind] for layer in price.layers)
+    assert sum(layer.cost.flash_bytes for layer in price.layers) - calls == whole.model_bytes + 3 * 23 + 8 * 20
     assert whole + Cost() == Cost() + whole == whole
 
 
 def test_a_wider_net_costs_more_of_everything():
-    prices = [astuple(cost(NetShape((width,) * 3, 20, 12), NANO)) for width in (8, 12, 16)]
+    shared = {"buffer_bytes", "stack_bytes"}
+    prices = [vars(cost(NetShape((width,) * 3, 20, 12), NANO).whole) for width in (8, 12, 16)]
     for narrow, wide in zip(prices, prices[1:], strict=False):
-        assert all(a < b for a, b in zip(narrow, wide, strict=True))
+        assert all(narrow[name] < wide[name] for name in set(QUANTITIES) - shared)
 
 
 def test_time_and_energy_are_the_boards():
-    price = cost(NetShape((8, 8), 10, 12), NANO)
+    price = cost(NetShape((8, 8), 10, 12), NANO).whole
     assert price.latency_ms == pytest.approx(price.cycles / 64e6 * 1e3)
     assert price.energy_uj == pytest.approx(price.cycles * NANO.pj_per_cycle * 1e-6)
+    slow = cost(NetShape((8, 8), 10, 12), replace(NANO, wait_states=2)).whole
+    assert slow.cycles == pytest.approx(price.cycles + 2 * price.instructions)
+    assert slow.instructions == price.instructions
 
 
-@pytest.mark.parametrize(("text", "limits"), [
-    ("small", Limits(operations=6e6, memory_bytes=80e3)),
-    ("ops<=2M mem<=40k", Limits(operations=2e6, memory_bytes=40e3)),
-    ("  MS<=100   uj<=.5 ", Limits(latency_ms=100, energy_uj=0.5)),
-    ("cycles<=2e6 flash<=1.5m ram<=900", Limits(cycles=2e6, flash_bytes=1.5e6, ram_bytes=900))])
-def test_budgets(text, limits):
-    assert parse_budget(text) == limits
+def test_prices_are_the_measured_costs():
+    """Not a figure of its own: with kernels that take twice as long, everything takes twice as long."""
+    tariff, shape = Tariff.of(NANO), NetShape((8, 8), 10, 12)
+    slow = replace(tariff.costs, instructions=doubled(tariff.costs.instructions), cycles=doubled(tariff.costs.cycles))
+    before, after = tariff.shape(shape), replace(tariff, costs=slow).shape(shape)
+    for name in ("instructions", "cycles", "latency_ms", "energy_uj"):
+        assert getattr(after.whole, name) == pytest.approx(2 * getattr(before.whole, name))
+    assert after.frame.cycles == pytest.approx(2 * before.frame.cycles)
 
 
-@pytest.mark.parametrize("part", [
-    "ops<=5mk", "ops<=5km", "ops<=5kk", "ops<=k", "ops<=", "ops=5", "ops<5", "<=5", "speed<=5", "ops<=0", "ops<=-1",
-    "ops<=nan", "ops<=inf", "ops<=1e999", "ops<=1_000", "ops<=٣", "tiny", "ops<=5M,"])
-def test_wrong_budgets_name_the_part(part):
-    with pytest.raises(UserError, match="is not understood; allowed: small, medium, large, or limits") as error:
-        parse_budget(f"mem<=40k {part}")
-    assert repr(part) in str(error.value)
+def doubled(models: dict) -> dict:
+    return {kind: replace(model, per={name: 2 * value for name, value in model.per.items()})
+            for kind, model in models.items()}
 
 
-def test_an_empty_budget_is_refused():
-    with pytest.raises(UserError, match="BUDGET=' '"):
-        parse_budget(" ")
+def test_the_hash_tells_costs_and_boards_apart():
+    tariff = Tariff.of(NANO)
+    boards = [replace(NANO, **figure) for figure in ({"clock_hz": 1}, {"wait_states": 1},
+                                                     {"power": replace(NANO.power, pj_per_cycle=1.0)})]
+    others = [*(replace(tariff, board=board) for board in boards),
+              replace(tariff, costs=replace(tariff.costs, instructions=doubled(tariff.costs.instructions))),
+              Tariff.of(core_board("m7"))]
+    hashes = {tariff.costs_hash, *(other.costs_hash for other in others)}
+    assert len(hashes) == 6
+    assert Tariff.of(NANO).costs_hash == tariff.costs_hash
 
 
-def test_limits_name_what_breaks_them():
-    price = Cost(operations=10, model_bytes=3, ram_bytes=4)
-    assert Limits(operations=10, memory_bytes=7).broken_by(price) == ()
-    assert Limits(operations=9, memory_bytes=6).broken_by(price) == ("operations", "memory_bytes")
-    tight = Limits(operations=9).tightened(Limits(operations=5, ram_bytes=2))
-    assert (tight.operations, tight.ram_bytes, tight.cycles) == (5, 2, inf)
+def test_kernels_that_were_not_measured_are_refused():
+    with pytest.raises(UserError, match="make calibrate CORE=m4 KERNELS=mine"):
+        cost(NetShape((8, 8)), NANO, "mine")
+
+
+def test_a_board_that_was_not_measured_is_refused():
+    with pytest.raises(UserError, match="BOARD=mine: its firmware was not measured, those of .*nano33ble"):
+        cost(NetShape((8, 8)), replace(NANO, name="mine"))
+
+
+def test_a_shape_costs_what_its_graph_does():
+    shape = NetShape((8, 12, 7), 10, 12)
+    graph = read_tflite(Chain((1, 49, 10, 1)).conv(8, (10, 4), (2, 2)).depthwise().conv(12, (1, 1)).depthwise()
+                        .conv(7, (1, 1)).average_pool((25, 5), (25, 5)).reshape((1, 7)).dense(12, per_channel=False)
+                        .softmax().content())
+    assert astuple(cost(shape, NANO).whole) == astuple(cost(graph, NANO).whole)
+
+
+def check_against_linker(board, graphs, folder) -> None:
+    """flash within 2 %; RAM to the byte."""
+    bench = Bench(board, load_kernels(None, None))
+    for i, graph in enumerate(graphs):
+        features = Features(input_quantizer(graph), 0) if takes_features(graph) else None
+        image, price = bench.build((graph,), folder / str(i), features), cost(graph, board).whole
+        assert price.flash_bytes == pytest.approx(image.flash_bytes, rel=0.02)
+        assert (price.ram_bytes, price.arena_bytes, price.buffer_bytes, price.stack_bytes) == (
+            image.ram_bytes, image.arena_bytes, image.buffer_bytes, image.stack_bytes)
+
+
+@needs_arm_gcc
+def test_bytes_are_the_linkers(tmp_path):
+    """On the default board: the committed net, nets of any operator, and one that does not take our features."""
+    foreign = Chain((1, 33, 7, 3)).conv(5, (3, 3), (2, 2)).mean().dense(3)
+    check_against_linker(NANO, (read_tflite(COMMITTED.read_bytes()), *map(whole_net, (101, 102, 104)),
+                                read_tflite(foreign.content())), tmp_path)
+
+
+@pytest.mark.slow
+@needs_arm_gcc
+@pytest.mark.parametrize("core", CORES)
+def test_bytes_of_20_nets_are_the_linkers(core, tmp_path):
+    check_against_linker(core_board(core), tuple(map(whole_net, range(100, 120))), tmp_path)
+
+
+def test_a_table_of_layers_ends_in_the_whole():
+    price = cost(NetShape((8, 12), 10, 12), NANO)
+    head, *layers, firmware, whole = layer_table(price).splitlines()
+    assert [line.split()[0] for line in layers] == [layer.name for layer in price.layers]
+    assert f"{price.whole.cycles:,.0f}" in whole
+    assert f"{price.firmware.flash_bytes:,}" in firmware
+    bars = [line.count("█") for line in layers]
+    assert (bars[0], bars[-1]) == (max(bars), 0)
+    assert max(bars) == 24

@@ -5,9 +5,9 @@ import pytest
 from export.cost_document import CMSIS_NN, DOCUMENT, MLPERF_TINY, SILICON_CYCLES, band, document
 from export.layer_costs import load_costs
 from export.timing import stated_timing
-from export.workload import shape_work
+from export.workload import work_of
 
-WORKS = [shape_work(layer) for layer in MLPERF_TINY.layers()]
+WORKS = [work_of(layer) for layer in MLPERF_TINY.layers()]
 
 
 def test_the_document_is_written_from_the_costs():

@@ -5,7 +5,8 @@ import pytest
 
 from datasets.console import UserError
 from export.calibrate import core_board
-from export.counter import Count, Machine
+from export.count import Count
+from export.counter import Machine
 from export.emulator import Session
 from export.kernels import load_kernels
 from export.measurement import NOISE_SEED, Bench

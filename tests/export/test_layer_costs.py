@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from datasets.console import UserError
+from export.boards import board_names, load_board
 from export.calibrate import core_board, core_boards
-from export.counter import Count
+from export.count import Count
+from export.footprint import Firmware, Footprint
 from export.layer_costs import FOLDER, LayerCosts, fit, fit_all, load_costs, short_name
 from export.sweep import sweep
 from export.workload import Work, frame_work, works_of
@@ -52,6 +54,7 @@ def costs(core: str = "cortex-m4") -> LayerCosts:
     some = works()
     counts = [Count(3 * work.amounts["taps"], 4 * work.amounts["taps"]) for work in some]
     return LayerCosts(core, "portable", "gcc", ("-O3",), "ab", "make", "unicorn", counts={"layer": (1, None)},
+                      footprint=Footprint({"add": {"a.o:.text": 4}}, {"add": 8}, {"toy": Firmware(5, {}, 6, 7)}, {}),
                       **fit_all(some, counts, core, "portable"))
 
 
@@ -86,6 +89,9 @@ def test_the_committed_costs_are_whole_and_near(core):
     assert {found.instructions[kind].worst_error < 0.02 for kind in NETS_KINDS} == {True}
     assert found.command == f"make calibrate CORE={short_name(core)} KERNELS=portable"
     assert len(found.counts) >= len(KINDS) - 1
+    assert set(found.footprint.kernels) == set(found.footprint.calls) == KINDS - {frame_work(10).kind}
+    boards = {board.name for board in map(load_board, board_names()) if board.core == core}
+    assert set(found.footprint.plain) == set(found.footprint.with_features) == boards
 
 
 def test_every_committed_file_is_of_a_core_that_there_is():

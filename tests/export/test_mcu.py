@@ -15,14 +15,19 @@ import pytest
 from datasets.console import UserError
 from export import mcu, toolchain
 from export.boards import load_board
-from export.cost import board_limits
+from export.cost import Tariff
+from export.cost_report import layer_table
+from export.footprint import constant_bytes
+from export.graph import layer_shapes
 from export.kernels import load_kernels
+from export.layer_costs import load_costs
 from export.runs import resolve
 from export.stimuli import random_inputs
 from export.toolchain import have, install_line
 from export.witness import onnx_scores, tflm_scores
 from tests.export.models import Chain, small_model
 from tests.export.test_runs import write_run
+from tests.export.whole_nets import whole_net
 
 needs_arm_gcc = pytest.mark.skipif(not have(*mcu.ARM_TOOLS), reason=install_line("arm-none-eabi-gcc"))
 
@@ -69,7 +74,7 @@ def test_without_a_compiler_the_rest_is_written(tmp_path, monkeypatch, capsys):
     assert {path.name for path in folder.iterdir()} == {
         "model.tflite", "model.onnx", "network.c", "network.h", "firmware", "summary.json"}
     assert (folder / "firmware" / "kws_mfcc_table.h").is_file()
-    assert "flash_bytes" not in summary
+    assert "image" not in summary
 
 
 IMAGE_FILES = ("firmware.elf", "firmware.bin", "firmware.hex", "firmware.map")
@@ -124,15 +129,13 @@ def test_foreign_model_without_our_features(tmp_path, monkeypatch):
 
 
 def test_constant_bytes_are_those_of_the_generated_arrays(tmp_path):
-    """export.cost prices what c_writer writes, but for the per-channel multipliers that a dense layer has not."""
-    write_run(tmp_path / "runs" / "one")
-    board, mcu_folder = load_board("nano33ble"), tmp_path / "out"
-    (net,) = nets("one", tmp_path / "runs")
-    graph = net.graph
-    mcu.write_c(graph, mcu_folder)
-    arrays = re.findall(r"static const int(\d+)_t \w+\[(\d+)\]", (mcu_folder / "network.c").read_text())
-    written = sum(int(bits) // 8 * int(count) for bits, count in arrays)
-    assert mcu._price((net,), board).flash_bytes == written + 8 * graph.output.elements
+    """Of any operator, padded to words."""
+    for i in range(4):
+        graph = whole_net(i)
+        mcu.write_c(graph, tmp_path)
+        arrays = re.findall(r"static const int(\d+)_t \w+\[(\d+)\]", (tmp_path / "network.c").read_text())
+        sizes = [int(bits) // 8 * int(count) for bits, count in arrays]
+        assert sum(map(constant_bytes, layer_shapes(graph))) == sum(-(-size // 4) * 4 for size in sizes)
 
 
 def test_unknown_board(tmp_path, monkeypatch):
@@ -142,13 +145,24 @@ def test_unknown_board(tmp_path, monkeypatch):
 
 
 @needs_arm_gcc
-def test_a_board_keeps_room_for_what_is_no_net(tmp_path, monkeypatch):
-    """export.cost.board_limits: growth may fill the board with constants and activations only up to there."""
+def test_an_export_says_what_the_net_costs_before_it_is_flashed(tmp_path, monkeypatch, capsys):
     write_run(tmp_path / "runs" / "one")
-    summary, board = exported(monkeypatch, tmp_path), load_board("nano33ble")
-    limits = board_limits(board)
-    assert summary["flash_bytes"] - summary["constant_bytes"] <= board.flash_bytes - limits.flash_bytes
-    assert summary["ram_bytes"] - summary["arena_bytes"] <= board.ram_bytes - limits.ram_bytes
+    summary, (net,) = exported(monkeypatch, tmp_path), nets("one", tmp_path / "runs")
+    price = Tariff.of(load_board("nano33ble")).graph(net.graph)
+    assert summary["instructions_per_inference"] == round(price.whole.instructions)
+    assert summary["energy_uj"] == pytest.approx(price.whole.energy_uj, abs=0.1)
+    assert summary["costs_hash"] == Tariff.of(load_board("nano33ble")).costs_hash
+    assert layer_table(price) in capsys.readouterr().out
+
+
+@needs_arm_gcc
+def test_kernels_without_costs_export_all_the_same(tmp_path, monkeypatch, capsys):
+    write_run(tmp_path / "runs" / "one")
+    monkeypatch.setattr(mcu.Tariff, "of", lambda board, kernels: load_costs(board.core, "unmeasured"))
+    summary = exported(monkeypatch, tmp_path)
+    assert "cycles" not in summary
+    assert summary["macs"] > 0
+    assert "left out: instructions, cycles, time and energy: " in capsys.readouterr().out
 
 
 COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "results" / "small-energy-aware" / "model.tflite"

@@ -38,9 +38,9 @@ def test_ops_windows_and_constants():
 def test_layer_shapes_are_what_cost_prices():
     layers = layer_shapes(read_tflite(chain().content()))
     assert [(layer.op, layer.inputs, layer.outputs, layer.macs) for layer in layers] == [
-        ("conv", (9, 6, 2), (5, 6, 4), 30 * 4 * 12), ("depthwise", (5, 6, 4), (5, 6, 4), 30 * 4 * 9),
-        ("average_pool", (5, 6, 4), (1, 1, 4), 0), ("dense", (1, 1, 4), (1, 1, 3), 12),
-        ("softmax", (1, 1, 3), (1, 1, 3), 0)]
+        ("CONV_2D", (9, 6, 2), (5, 6, 4), 30 * 4 * 12), ("DEPTHWISE_CONV_2D", (5, 6, 4), (5, 6, 4), 30 * 4 * 9),
+        ("AVERAGE_POOL_2D", (5, 6, 4), (1, 1, 4), 0), ("FULLY_CONNECTED", (1, 1, 4), (1, 1, 3), 12),
+        ("SOFTMAX", (1, 1, 3), (1, 1, 3), 0)]
 
 
 # One op each: what a case starts from.

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from export.graph import Window
+from export.graph import Window, layer_shape
 from export.operators.convolution import is_strided_row
 from export.shape import NetShape
 from export.sweep import SweepLayer, sweep
 from export.tflite_reader import read_tflite
-from export.workload import CONSTANT, geometry, shape_work, taps_inside, work_of, works_of
+from export.workload import CONSTANT, taps_inside, work_of, works_of
 from tests.export.models import Chain
 
 
@@ -87,7 +87,7 @@ def test_a_dilated_window_is_read_tap_by_tap():
     (SweepLayer("RELU", (9, 5, 2)), "relu")])
 def test_kinds(layer, kind):
     graph = layer.graph()
-    work = work_of(geometry(graph, graph.ops[0]))
+    work = work_of(layer_shape(graph, 0))
     assert (work.kind, work.amounts[CONSTANT]) == (kind, 1)
 
 
@@ -104,7 +104,7 @@ def test_a_shape_works_as_its_graph_does():
     shape = NetShape((8, 12, 7), 10, 12)
     graph = read_tflite(Chain((1, 49, 10, 1)).conv(8, (10, 4), (2, 2)).depthwise().conv(12, (1, 1)).depthwise()
                         .conv(7, (1, 1)).average_pool((25, 5), (25, 5)).reshape((1, 7)).dense(12).softmax().content())
-    assert tuple(map(shape_work, shape.layers())) == works_of(graph)
+    assert tuple(map(work_of, shape.layers())) == works_of(graph)
 
 
 def test_one_axis():

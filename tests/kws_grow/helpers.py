@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from datasets.dataset import SILENCE, UNKNOWN, Clips, Dataset
 from export.boards import load_board
+from export.cost import Tariff
 from export.net import FloatNet
 from export.shape import NetShape
 from kws_grow.augment import mfcc, plain_codes
@@ -77,6 +78,6 @@ def fitted_net() -> FloatNet:
     return with_ranges(folded_layers(net), x, dataset.labels, dataset.name, {"minmax": minmax})["minmax"]
 
 
-def board():
-    """The default board."""
-    return load_board("nano33ble")
+def tariff() -> Tariff:
+    """What nets cost on the default board."""
+    return Tariff.of(load_board("nano33ble"))

@@ -169,7 +169,7 @@ def test_a_run_of_another_configuration_is_not_touched(words, tmp_path, monkeypa
     assert [path.name for path in folder.iterdir()] == ["config.json"]
 
 
-OWN = GrowConfig("made-up", "", (), "nano33ble", (), "", "small", "energy-aware", 0, "cpu", 1,
+OWN = GrowConfig("made-up", "", (), "nano33ble", (), "portable", "", "small", "energy-aware", 0, "cpu", 1,
                  quantization=Quantization(qat=True))
 DONE = {"growth": {"phase": "done", "tuned": None}, "config": "another", "wall_s": 7.0}
 

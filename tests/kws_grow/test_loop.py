@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers import board, made_up_dataset
+from helpers import made_up_dataset, tariff
 
 from datasets.console import UserError
-from export.cost import Limits, cost
+from export.budget import Limits
 from kws_grow.augment import Augmentation, CodeSource, plain_codes
 from kws_grow.checkpoint import NAME, PREVIOUS, load_checkpoint, save_checkpoint
 from kws_grow.config import GrowConfig, Quantization, Schedule
@@ -19,7 +19,7 @@ from kws_grow.ranges import mean_square
 SCHEDULE = Schedule(seed_epochs=1, round_epochs=1, final_epochs=2, batch=32, index_batch=32, min_epoch_clips=256)
 TUNED = Quantization(qat=True, qat_epochs=2)
 LABELS = ("_silence_", "_unknown_", "one", "two")
-CONFIG = GrowConfig("made-up", "", LABELS, "nano33ble", (), "", "small", "energy-aware", 0, "cpu", 1,
+CONFIG = GrowConfig("made-up", "", LABELS, "nano33ble", (), "portable", "", "small", "energy-aware", 0, "cpu", 1,
                     seed_widths=(8, 8, 8), schedule=SCHEDULE, index=IndexSettings(steps=4, fresh=2))
 
 
@@ -27,7 +27,7 @@ def task_of(config: GrowConfig, operations: float = 6e5) -> Task:
     dataset = made_up_dataset()
     source = CodeSource(dataset, "cpu", config.augmentation, config.schedule.min_epoch_clips)
     dev = plain_codes(dataset.dev, "cpu")
-    return Task(source, dev, plain_codes(dataset.train, "cpu")[0], Limits(operations=operations), board())
+    return Task(source, dev, plain_codes(dataset.train, "cpu")[0], Limits(operations=operations), tariff())
 
 
 def run(config: GrowConfig, task: Task, stop_after: int = 10**6):
@@ -47,7 +47,7 @@ def test_grows_learns_and_stays_within_its_limits(method):
     assert growth.rounds == len(rounds) >= 1
     assert growth.net.shape.widths != CONFIG.seed_widths
     assert all(width % 4 == 0 for width in growth.net.shape.widths)
-    assert not task.limits.broken_by(cost(growth.net.shape, task.board))
+    assert not task.limits.broken_by(task.tariff.shape(growth.net.shape).whole)
     assert growth.stopped_by.startswith("operations (") or "gains" in growth.stopped_by
     assert [row["epoch"] for row in growth.log if "epoch" in row] == list(range(1, growth.epochs + 1))
     assert growth.log[-1]["dev_accuracy"] > 0.6
@@ -125,6 +125,19 @@ def test_indexed_splits_lower_the_loss_more_than_random_ones():
 def test_another_seed_gives_another_net():
     a, b = (run(replace(CONFIG, seed=seed), task_of(CONFIG), 1).net.state_dict() for seed in (0, 1))
     assert not torch.equal(a["classifier.weight"], b["classifier.weight"])
+
+
+@pytest.mark.parametrize(("limit", "most"), [("latency_ms", 1.1), ("energy_uj", 1.1), ("ram_bytes", 1.02),
+                                             ("flash_bytes", 1.02), ("cycles", 1.1)])
+def test_whatever_limit_stops_growth_is_named(limit, most):
+    task = task_of(CONFIG)
+    seed = task.tariff.shape(seed_growth(CONFIG, task).net.shape).whole
+    task = replace(task, limits=Limits(**{limit: most * getattr(seed, limit)}))
+    growth = seed_growth(CONFIG, task)
+    while growth.phase == "grow":
+        advance(growth, CONFIG, task)
+    assert growth.stopped_by.startswith(f"{limit} ({limit}<=")
+    assert not task.limits.broken_by(task.tariff.shape(growth.net.shape).whole)
 
 
 def test_budget_below_the_seed_is_refused():

@@ -1,7 +1,8 @@
 """CONV_2D of a 1x1 kernel that visits every position."""
 
 from export.c_operator import COp
-from export.graph import GraphOp, Window
+from export.graph import GraphOp
+from export.shape import Window
 from export.tuned.dsp import mix
 from export.tuned.requantization import Mix, mix_of
 from export.tuned.tuned_kernel import TunedKernel

@@ -1,4 +1,5 @@
-/* nRF52840: the crystal instead of the internal oscillator, as a UART and a microphone want. Waits are bounded. */
+/* nRF52840: the crystal instead of the internal oscillator, as a UART and a microphone want; and the instruction cache,
+ * off at reset, which hides the flash's wait states. Waits are bounded. */
 #include <stdint.h>
 
 #include "kws_core.h"
@@ -6,9 +7,11 @@
 #define REG(address) (*(volatile uint32_t *)(address))
 #define CLOCK_TASKS_HFCLKSTART REG(0x40000000u)
 #define CLOCK_EVENTS_HFCLKSTARTED REG(0x40000100u)
+#define NVMC_ICACHECNF REG(0x4001e540u)
 #define NVIC_ICER(n) REG(0xe000e180u + 4u * (n))
 #define NVIC_ICPR(n) REG(0xe000e280u + 4u * (n))
 
+enum { CACHE_ENABLED = 1 };
 enum { PATIENCE = 200000 }; /* passes of the wait; the crystal takes about 0.4 ms */
 
 void kws_board_init(void) {
@@ -16,6 +19,7 @@ void kws_board_init(void) {
         NVIC_ICER(n) = UINT32_MAX;
         NVIC_ICPR(n) = UINT32_MAX;
     }
+    NVMC_ICACHECNF = CACHE_ENABLED;
     CLOCK_EVENTS_HFCLKSTARTED = 0;
     CLOCK_TASKS_HFCLKSTART = 1;
     for (uint32_t pass = 0; pass < PATIENCE && !CLOCK_EVENTS_HFCLKSTARTED; pass++) {}

@@ -1,0 +1,100 @@
+"""Bytes of code, read off the linker's maps of images of one-layer nets."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from datasets.features import N_FRAMES, MfccQuantizer
+from datasets.parallel import parallel_map
+from export.boards import Board
+from export.footprint import Firmware, Footprint, constant_bytes, up_to_word
+from export.graph import layer_shape
+from export.image import FIRMWARE, Features
+from export.measurement import Bench
+from export.sweep import FRAME_COEFFICIENTS, SweepLayer
+
+_PIECE = re.compile(r"^ (\.[\w.$*]+)\s+0x[0-9a-f]+\s+0x([0-9a-f]+) (\S+)$", re.MULTILINE)
+_CODE = (".text", ".rodata", ".vectors", ".ARM.exidx")
+
+
+@dataclass(frozen=True)
+class Sized:
+    """An image of a net of one layer, whose parts are measured. coefficients: of our features in it; 0: without."""
+
+    bench: Bench
+    layer: SweepLayer
+    coefficients: int
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Flash bytes of an image. network: of the network's object; shared: by section, of kernels and libraries; rest: of
+    everything else. buffer_bytes: of RAM, without the network's input and output."""
+
+    network: int
+    shared: dict[str, int]
+    rest: int
+    buffer_bytes: int
+
+
+def parts_of(sized: Sized) -> Parts:
+    """Build it, and read its map."""
+    graph = sized.layer.graph()
+    features = Features(MfccQuantizer.of(4.0, 10, sized.coefficients), 0) if sized.coefficients else None
+    image = sized.bench.build((graph,), sized.folder, features)
+    sections = _sections(image.map.read_text())
+    network = sum(size for name, size in sections.items() if name.startswith("network.o:"))
+    shared = {name: size for name, size in sections.items() if _is_shared(name)}
+    held = sum(map(up_to_word, (graph.input.bytes, graph.output.bytes)))
+    return Parts(network, shared, image.flash_bytes - network - sum(shared.values()), image.buffer_bytes - held)
+
+
+def _sections(linker_map: str) -> dict[str, int]:
+    """Bytes of code and constants by "object:section", of GNU ld's map."""
+    found: dict[str, int] = {}
+    for section, size, path in _PIECE.findall(linker_map[linker_map.index("Linker script and memory map"):]):
+        name = f"{path.rpartition('/')[2]}:{section}"
+        if section.startswith(_CODE) and int(size, 16):
+            found[name] = found.get(name, 0) + int(size, 16)
+    return found
+
+
+def _is_library(section: str) -> bool:
+    return ".a(" in section
+
+
+def _is_shared(section: str) -> bool:
+    """Of a library, or of an object of firmware/kernels."""
+    return _is_library(section) or any(FIRMWARE.joinpath("kernels").rglob(f"{section.partition('.o:')[0]}.c"))
+
+
+def footprint(bench: Bench, boards: tuple[Board, ...], layers: dict[str, SweepLayer], folder: Path) -> Footprint:
+    """Of the kinds that `layers` has one of each, and of the firmware of `boards`, all of the same core."""
+    kinds = {kind: Sized(bench, layer, 0, folder / f"kind_{kind}") for kind, layer in layers.items()}
+    images = {(board.name, n): Sized(Bench(board, bench.kernels), _net(n), n, folder / f"board_{board.name}_{n}")
+              for board in boards for n in (0, *FRAME_COEFFICIENTS)}
+    found = tuple(parallel_map(parts_of, [*kinds.values(), *images.values()], "measuring code", "image"))
+    of_kinds = dict(zip(kinds, found, strict=False))
+    of_images = dict(zip(images, found[len(kinds):], strict=True))
+    calls = {kind: parts.network - constant_bytes(layer_shape(layers[kind].graph(), 0))
+             for kind, parts in of_kinds.items()}
+    plain = {board.name: _firmware(of_images[board.name, 0]) for board in boards}
+    featured = {board.name: _featured(*(of_images[board.name, n] for n in FRAME_COEFFICIENTS)) for board in boards}
+    return Footprint({kind: parts.shared for kind, parts in of_kinds.items()}, calls, featured, plain)
+
+
+def _net(coefficients: int) -> SweepLayer:
+    return SweepLayer("CONV_2D", (N_FRAMES, coefficients or FRAME_COEFFICIENTS[0], 1), 4, (3, 3), (2, 2))
+
+
+def _firmware(parts: Parts) -> Firmware:
+    return Firmware(parts.rest, dict(filter(lambda item: _is_library(item[0]), parts.shared.items())),
+                    parts.buffer_bytes)
+
+
+def _featured(few: Parts, many: Parts) -> Firmware:
+    """From two images that differ in their coefficients alone."""
+    low, high = FRAME_COEFFICIENTS
+    each = round((many.rest - few.rest) / (high - low))
+    return replace(_firmware(few), flash_bytes=few.rest - low * each, coefficient_bytes=each)
