@@ -31,17 +31,31 @@ static void drop_hop(kws_features *state) {
 
 /* ------------------------------------------------------------------ window and FFT */
 
+/* a * b. A core that multiplies no words to 64 bits has a function for it, of long numbers: twice the instructions. */
+static inline int64_t product(int32_t a, int32_t b) {
+#if defined(__ARM_ARCH_ISA_THUMB) && __ARM_ARCH_ISA_THUMB == 1 || defined(KWS_SHORT_PRODUCTS)
+    const uint32_t low_a = a & 0xffff, low_b = b & 0xffff, low = low_a * low_b;
+    const int32_t high_a = a >> 16, high_b = b >> 16;
+    const int32_t middle = high_a * (int32_t)low_b + (int32_t)(low >> 16);
+    const int32_t other = (int32_t)low_a * high_b + (middle & 0xffff);
+    const int32_t high = high_a * high_b + (middle >> 16) + (other >> 16);
+    return (int64_t)((uint64_t)(uint32_t)high << 32 | (uint32_t)other << 16 | (low & 0xffff));
+#else
+    return (int64_t)a * b;
+#endif
+}
+
 /* High word of a 64-bit product, rounded. */
 static inline int32_t rounded(int64_t product) {
     return (int32_t)(product >> 32) + (int32_t)((uint32_t)product >> 31);
 }
 
 /* High word of a * b: with b in Q31 it is half the product. */
-static inline int32_t high(int32_t a, int32_t b) { return rounded((int64_t)a * b); }
+static inline int32_t high(int32_t a, int32_t b) { return rounded(product(a, b)); }
 
 /* High word of a * b + c * d. */
 static inline int32_t high2(int32_t a, int32_t b, int32_t c, int32_t d) {
-    return rounded((int64_t)a * b + (int64_t)c * d);
+    return rounded(product(a, b) + product(c, d));
 }
 
 typedef struct {
@@ -58,9 +72,12 @@ static inline complex half(const int16_t *samples, const int32_t *window) {
     return (complex){high(samples[0] * 32768, window[0]), high(samples[1] * 32768, window[1])};
 }
 
+/* Keeps loads behind what was computed before them: the registers do not hold three twiddle factors at once. */
+#define KWS_IN_ORDER() __asm__ volatile("" ::: "memory")
+
 /* Half the product with a twiddle factor's conjugate. */
 static inline complex turned(const int32_t *x, const int32_t *w) {
-    return (complex){high2(x[0], w[0], x[1], w[1]), high2(x[1], w[0], -x[0], w[1])};
+    return (complex){high2(x[0], w[0], x[1], w[1]), high2(x[1], w[0], x[0], -w[1])};
 }
 
 static inline void store(int32_t *z, int32_t re, int32_t im) {
@@ -98,20 +115,25 @@ static inline __attribute__((always_inline)) void stage(int32_t *z, size_t size)
         const int32_t *w = kws_twiddle;
         for (int32_t *last = z + step; z < last; z += 2, w += 6 * (QUARTER / size)) {
             const complex c = turned(z + 2 * step, w + 2);
-            butterfly(z, step, (complex){z[0], z[1]}, turned(z + step, w), c, turned(z + 3 * step, w + 4));
+            KWS_IN_ORDER();
+            const complex b = turned(z + step, w);
+            KWS_IN_ORDER();
+            const complex d = turned(z + 3 * step, w + 4);
+            KWS_IN_ORDER();
+            butterfly(z, step, (complex){z[0], z[1]}, b, c, d);
         }
     }
 }
 
 /* ------------------------------------------------------------------ power, mel, code */
 
-/* Power of a bin of the 512-point spectrum of real samples, from the 256-point one of their pairs. p, q: there, the bin
- * and its mirror image; w: the bin's twiddle factor. */
+/* Power of a bin of the 512-point spectrum of real samples, from the 256-point one of their pairs: p there, q its
+ * mirror image, w the bin's cos and sin. */
 static inline uint64_t power_of_bin(const int32_t *p, const int32_t *q, const int32_t *w) {
     const int32_t br = p[0] - q[0], bi = p[1] + q[1];
-    const int32_t re = ((p[0] + q[0]) >> 1) + high2(bi, w[0], -br, w[1]);
+    const int32_t re = ((p[0] + q[0]) >> 1) + high2(bi, w[0], br, -w[1]);
     const int32_t im = ((p[1] - q[1]) >> 1) - high2(bi, w[1], br, w[0]);
-    return (uint64_t)((int64_t)re * re + (int64_t)im * im);
+    return (uint64_t)(product(re, re) + product(im, im));
 }
 
 /* round(CODE_GAIN * 0.5 ln(ENERGY_GAIN E + ENERGY_FLOOR) - CODE_OFFSET) in 0..255, by table and interpolation. */
@@ -127,20 +149,20 @@ static uint8_t code_of_power(uint64_t power) {
     return (uint8_t)(code < 0 ? 0 : code > 255 ? 255 : code);
 }
 
-/* Between two centres one triangle falls as the next one rises, and the two weights (Q32) sum to one: each bin needs
- * one product. Segment s rises to the centre of filter s. */
+/* Between two centres one triangle falls as the next one rises, and the two weights sum to one: each bin needs one
+ * product. Segment s rises to the centre of filter s. */
 static void mel_codes(const int32_t *z, uint8_t *codes) {
     uint64_t risen = 0;
-    const int32_t *p = z + 2 * KWS_FIRST_BIN, *q = z + 2 * (HALF - KWS_FIRST_BIN), *w = kws_split + 2 * KWS_FIRST_BIN;
-    const uint32_t *weight = kws_rising + KWS_FIRST_BIN;
+    const int32_t *p = z + 2 * KWS_FIRST_BIN, *q = z + 2 * (HALF - KWS_FIRST_BIN);
+    const int32_t *bin = kws_bins + 3 * KWS_FIRST_BIN;
     for (size_t s = 0; s <= KWS_N_MELS; s++) {
         uint64_t all = 0, rising = 0;
-        for (const uint32_t *end = kws_rising + kws_segment_end[s]; weight < end; p += 2, q -= 2, w += 2) {
-            const uint64_t power = power_of_bin(p, q, w);
-            const uint32_t rise = *weight++;
+        for (const int32_t *end = kws_bins + 3 * kws_segment_end[s]; bin < end; bin += 3, p += 2, q -= 2) {
+            const uint64_t power = power_of_bin(p, q, bin);
+            const uint32_t weight = (uint32_t)bin[2];
             all += power;
-            rising += ((power & UINT32_MAX) * rise) >> 32;
-            rising += (power >> 32) * rise;
+            rising += ((power & UINT32_MAX) * weight) >> 32;
+            rising += (power >> 32) * weight;
         }
         if (s > 0) codes[s - 1] = code_of_power(risen + (all - rising));
         risen = rising;
@@ -160,7 +182,7 @@ void kws_features_frame(kws_features *state, uint8_t codes[KWS_N_MELS]) {
 
 /* sum + row . codes */
 static inline int32_t dot(const int32_t *row, const uint8_t *codes, int32_t sum) {
-#pragma GCC unroll 40
+#pragma GCC unroll 8
     for (size_t m = 0; m < KWS_N_MELS; m++) sum += row[m] * codes[m];
     return sum;
 }
