@@ -43,14 +43,14 @@ def parts_of(sized: Sized) -> Parts:
     graph = sized.layer.graph()
     features = Features(MfccQuantizer.of(4.0, 10, sized.coefficients), 0) if sized.coefficients else None
     image = sized.bench.build((graph,), sized.folder, features)
-    sections = _sections(image.map.read_text())
+    sections = pieces(image.map.read_text())
     network = sum(size for name, size in sections.items() if name.startswith("network.o:"))
-    shared = {name: size for name, size in sections.items() if _is_shared(name)}
+    shared = {name: size for name, size in sections.items() if is_shared(name)}
     held = sum(map(up_to_word, (graph.input.bytes, graph.output.bytes)))
     return Parts(network, shared, image.flash_bytes - network - sum(shared.values()), image.buffer_bytes - held)
 
 
-def _sections(linker_map: str) -> dict[str, int]:
+def pieces(linker_map: str) -> dict[str, int]:
     """Bytes of code and constants by "object:section", of GNU ld's map."""
     found: dict[str, int] = {}
     for section, size, path in _PIECE.findall(linker_map[linker_map.index("Linker script and memory map"):]):
@@ -64,7 +64,7 @@ def _is_library(section: str) -> bool:
     return ".a(" in section
 
 
-def _is_shared(section: str) -> bool:
+def is_shared(section: str) -> bool:
     """Of a library, or of an object of firmware/kernels."""
     return _is_library(section) or any(FIRMWARE.joinpath("kernels").rglob(f"{section.partition('.o:')[0]}.c"))
 

@@ -53,9 +53,13 @@ class Plane:
         return self.out_lines * (whole + 1)
 
 
+def axis_of(op: GraphOp) -> int:
+    """What lines run along: columns, 1, or rows, 0, where that takes fewer steps."""
+    return min((1, 0), key=lambda along: _plane(op, along).chunks)
+
+
 def plane_of(op: GraphOp) -> Plane:
-    """Of the two, the one of fewer steps; along columns where they are equal."""
-    return min((_plane(op, along) for along in (1, 0)), key=lambda plane: plane.chunks)
+    return _plane(op, axis_of(op))
 
 
 def _plane(op: GraphOp, along: int) -> Plane:
@@ -99,7 +103,7 @@ def _in_place(op: GraphOp) -> bool:
 def _pack(op: GraphOp, mix: Mix, plane: Plane) -> np.ndarray:
     """int32 [channels, words]."""
     weights = 2 * op.operands[1].data[0].astype(np.int64).transpose(2, 0, 1)
-    if plane.in_step != op.x.shape[3]:
+    if axis_of(op) == 0:
         weights = weights.transpose(0, 2, 1)
     weights = np.pad(weights, ((0, 0), (0, 0), (0, plane.taps - weights.shape[2])))
     pairs = np.concatenate([_words(weights[..., :-1]), _words(weights[..., 1:])], axis=2)
