@@ -13,10 +13,11 @@ C_TYPES = {"int8": "int8_t", "uint8": "uint8_t"}
 
 
 class Constants:
-    """Constant arrays of a file, each written once however many ops use it."""
+    """Constant arrays and functions of a file, each written once however many ops use it."""
 
     def __init__(self) -> None:
         self.names: dict[tuple[str, bytes], str] = {}
+        self.functions: dict[str, str] = {}
         self.waiting: list[str] = []
 
     def name(self, kind: str, name: str, values: np.ndarray) -> str:
@@ -29,8 +30,16 @@ class Constants:
             self.waiting.append(f"static const {kind} {name}[{values.size}] = {{\n{textwrap.indent(body, '    ')}}};\n")
         return self.names[key]
 
+    def function(self, name: str, kind: str, parameters: str, body: str) -> str:
+        """The name of a static function: `name`, where there is none yet that does the same."""
+        text = f"({parameters}) {{\n{textwrap.indent(body, '    ')}\n}}\n"
+        if text not in self.functions:
+            self.functions[text] = name
+            self.waiting.append(f"static {kind} {name}{text}")
+        return self.functions[text]
+
     def take(self) -> str:
-        """The arrays that came since the last call, in C."""
+        """What came since the last call, in C."""
         text, self.waiting = "".join(self.waiting), []
         return text
 

@@ -2,25 +2,22 @@
 
 import textwrap
 import tomllib
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 from datasets.console import atomic_write
 from export.c_operator import C_TYPES, LINE_LENGTH, Constants, COp
-from export.graph import Graph, Op, Tensor
+from export.graph import Graph, Tensor
+from export.op_kernel import KernelOf, portable
 from export.operators import OPERATORS
-from export.plan import ALIGNMENT, Plan, make_plan, no_scratch
+from export.plan import ALIGNMENT, Plan, make_plan
 
 
-def write_c(graph: Graph, out_dir: Path, prefix: str = "network",
-            scratch_bytes: Callable[[Graph, Op], int] = no_scratch) -> Plan:
-    """Write PREFIX.h and PREFIX.c to out_dir; every symbol starts with `prefix`. Returns the plan of its arena.
-
-    scratch_bytes: what the kernels need beside the tensors; nothing for ours.
-    """
-    plan = make_plan(graph, scratch_bytes)
-    for name, text in ((f"{prefix}.h", header(graph, plan, prefix)), (f"{prefix}.c", source(graph, plan, prefix))):
+def write_c(graph: Graph, out_dir: Path, prefix: str = "network", kernel_of: KernelOf = portable) -> Plan:
+    """Write PREFIX.h and PREFIX.c to out_dir; every symbol starts with `prefix`. Returns the plan of its arena."""
+    plan = make_plan(graph, kernel_of)
+    text_of = {"h": header(graph, plan, prefix), "c": source(graph, plan, prefix, kernel_of)}
+    for name, text in ((f"{prefix}.{suffix}", text) for suffix, text in text_of.items()):
         with atomic_write(Path(out_dir) / name) as temporary:
             temporary.write_text(text)
     return plan
@@ -86,18 +83,20 @@ def _prototype(graph: Graph, prefix: str) -> str:
             f"{C_TYPES[graph.output.dtype]} *output)")
 
 
-def source(graph: Graph, plan: Plan, prefix: str) -> str:
+def source(graph: Graph, plan: Plan, prefix: str, kernel_of: KernelOf = portable) -> str:
     constants = Constants()
     ops = [COp(graph, op, i, prefix, plan.scratch.get(i, (0, 0))[1], constants) for i, op in enumerate(graph.ops)]
-    functions = "\n".join(_function(op) for op in ops if OPERATORS[op.op.kind].write_c)
+    functions = "\n".join(_function(op, kernel_of) for op in ops if OPERATORS[op.op.kind].write_c)
     calls = "\n".join(filter(None, (_call(op, plan) for op in ops)))
+    headers = dict.fromkeys(["kws_nn.h", *sorted({kernel_of(graph, op).header for op in graph.ops} - {""})])
+    includes = "\n".join(f'#include "{header}"' for header in headers)
     return f"""{_banner(graph)}
 #include "{prefix}.h"
 
 #include <stddef.h>
 #include <string.h>
 
-#include "kws_nn.h"
+{includes}
 
 {functions}
 {_prototype(graph, prefix)} {{
@@ -123,9 +122,9 @@ def _version() -> str:
 _INPUT_NAMES = ("input", "other")
 
 
-def _function(op: COp) -> str:
+def _function(op: COp, kernel_of: KernelOf) -> str:
     """The op's function, and the constants that no op before it has."""
-    body, activations = OPERATORS[op.op.kind].write_c(op), _activations(op)
+    body, activations = kernel_of(op.graph, op.op).write_c(op), _activations(op)
     inputs = "".join(f", const {C_TYPES[tensor.dtype]} *{name}"
                      for name, tensor in zip(_INPUT_NAMES, activations, strict=False))
     unused = () if any("scratch" in line for line in body) else ("(void)scratch;",)

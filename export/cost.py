@@ -12,7 +12,7 @@ from export.boards import Board
 from export.footprint import constant_bytes, up_to_word
 from export.graph import Graph, layer_shapes
 from export.image import STACK_BYTES
-from export.kernels import PORTABLE, KernelSet, Scratch
+from export.kernels import PORTABLE, KernelSet
 from export.layer_costs import FOLDER, LayerCosts, load_costs
 from export.plan import aligned, make_plan, op_bytes
 from export.runs import takes_features
@@ -153,15 +153,13 @@ class Tariff:
 
     def graph(self, net: Graph) -> Price:
         """Of a net as the exporter reads it."""
-        plan = make_plan(net, self._scratch)
-        layers, coefficients = layer_shapes(net, op_bytes(net, plan)), net.input.shape[2] if takes_features(net) else 0
+        kernel_of = KernelSet(self.costs.kernels).kernel_of(self.board.core)
+        plan = make_plan(net, kernel_of)
+        layers = layer_shapes(net, op_bytes(net, plan, kernel_of))
+        coefficients = net.input.shape[2] if takes_features(net) else 0
         firmware = self.firmware(layers, (net.input.bytes, net.output.bytes), coefficients)
         firmware = replace(firmware, arena_bytes=plan.arena_bytes)
         return self._price(layers, firmware, self.frame(coefficients) if coefficients else None)
-
-    @property
-    def _scratch(self) -> Scratch:
-        return KernelSet(self.costs.kernels).scratch(self.board.core)
 
     def _price(self, shapes: tuple[LayerShape, ...], firmware: Cost, frame: Cost | None) -> Price:
         layers = tuple(Layer(shape.name, work_of(shape).kind, shape, self.layer(shape)) for shape in shapes)

@@ -17,9 +17,11 @@ _POWER_SCALE = 4.0**SPECTRUM_BITS  # units of the firmware's power in one |X|^2 
 
 
 def window_table() -> np.ndarray:
-    """int32 [512], the window times 2^(16 + SPECTRUM_BITS), zero behind the frame: sample << 16 times it, high word."""
+    """int32 [512], the window times 2^(16 + SPECTRUM_BITS), zero behind the frame: sample << 16 times it, high word. In
+    the order in which the FFT's first stage takes samples: pairs by their digits of base 4, the lowest first."""
     padded = np.pad(features.window(), (0, features.FFT_LENGTH - features.FRAME_LENGTH))
-    return np.rint(padded * 2.0 ** (16 + SPECTRUM_BITS)).astype(np.int32)
+    taken = padded.reshape(4, 4, 4, 4, 2).transpose(3, 2, 1, 0, 4).ravel()
+    return np.rint(taken * 2.0 ** (16 + SPECTRUM_BITS)).astype(np.int32)
 
 
 def twiddle_table() -> np.ndarray:
@@ -53,6 +55,11 @@ def rising_table() -> np.ndarray:
     return np.minimum(np.rint(rising * 2.0**32), 2.0**32 - 1).astype(np.uint32)
 
 
+def bin_table() -> np.ndarray:
+    """int32 [bins, 3]: split_table, and the bits of rising_table."""
+    return np.column_stack([split_table(), rising_table().view(np.int32)])
+
+
 def first_bin() -> int:
     """The lowest bin of nonzero weight."""
     return int(np.flatnonzero(features.mel_filters().any(axis=0))[0])
@@ -84,8 +91,7 @@ def _tables() -> dict[str, tuple[str, np.ndarray]]:
     return {
         "kws_window": ("int32_t", window_table()),
         "kws_twiddle": ("int32_t", twiddle_table()),
-        "kws_split": ("int32_t", split_table()),
-        "kws_rising": ("uint32_t", rising_table()),
+        "kws_bins": ("int32_t", bin_table()),
         "kws_segment_end": ("uint8_t", segment_ends()),
         "kws_log_table": ("int32_t", log_table()),
     }

@@ -15,20 +15,23 @@ from datasets.parallel import cores
 from export.c_writer import write_c
 from export.graph import Graph
 from export.networks import Network, write_networks
+from export.op_kernel import KernelOf, portable
 from export.toolchain import host_compiler, run_tool
+from export.tuned import HOST
 
 FIRMWARE = Path(__file__).resolve().parent.parent / "firmware"
 KERNELS = FIRMWARE / "kernels"
+KERNEL_FOLDERS = (KERNELS, *HOST.paths)
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1", "-g")
 PROGRAM_SOURCES = ("host/kws_host.c", "app/kws_self_test.c", "app/kws_memory.c", "app/kws_crc.c")
 PIECE = 16  # rows that the program takes at a time
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-pedantic", "-Werror")
 
 
-def host_scores(graph: Graph, inputs: np.ndarray) -> np.ndarray:
+def host_scores(graph: Graph, inputs: np.ndarray, kernel_of: KernelOf = portable) -> np.ndarray:
     """[n, outputs] of the C that write_c makes for `graph`; inputs [n, ...]; both of the graph's types."""
     with tempfile.TemporaryDirectory() as folder:
-        plan = write_c(graph, Path(folder))
+        plan = write_c(graph, Path(folder), kernel_of=kernel_of)
         library = ctypes.CDLL(str(compile_library(Path(folder), Path(folder) / "network.so")))
         return run_library(library, graph, plan.arena_bytes, inputs)
 
@@ -44,13 +47,19 @@ def _kernel_objects() -> tuple[Path, ...]:
     """The kernels, compiled once a process."""
     folder = Path(tempfile.mkdtemp(prefix="kws-kernels-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    for source in KERNELS.glob("*.c"):
+    for source in kernel_sources():
         _compile([source], ["-c", "-o", folder / f"{source.stem}.o"])
     return tuple(sorted(folder.glob("*.o")))
 
 
+def kernel_sources() -> list[Path]:
+    """The portable kernels and the tuned ones that this machine can run."""
+    return sorted(path for folder in KERNEL_FOLDERS for path in folder.glob("*.c"))
+
+
 def _compile(sources: list[Path], options: list) -> None:
-    run_tool([host_compiler(), *WARNINGS, "-O3", "-fPIC", f"-I{KERNELS}", *options, *sorted(sources)],
+    includes = [f"-I{folder}" for folder in KERNEL_FOLDERS]
+    run_tool([host_compiler(), *WARNINGS, "-O3", "-fPIC", *includes, *options, *sorted(sources)],
              "the network for this machine")
 
 
@@ -90,25 +99,27 @@ def sanitizing_compiler() -> str:
 
 
 def sanitized_scores(graphs: tuple[Graph, ...], networks: tuple[Network, ...],
-                     inputs: tuple[np.ndarray, ...]) -> tuple[tuple[np.ndarray, ...], tuple[str, ...]]:
+                     inputs: tuple[np.ndarray, ...],
+                     kernel_of: KernelOf = portable) -> tuple[tuple[np.ndarray, ...], tuple[str, ...]]:
     """[n, outputs] of each graph, by one program that holds all of them and is watched by the sanitizers; and the
     networks that fail its self-test.
 
     inputs: [n, ...] for each graph; all of the graphs' types. UserError where a sanitizer finds something.
     """
     with tempfile.TemporaryDirectory() as folder:
-        program = compile_program(graphs, networks, Path(folder))
+        program = compile_program(graphs, networks, Path(folder), kernel_of)
         failed = run_tool([program], "the self-test of the host's program").splitlines()
         return tuple(_program_scores(program, index, graph, rows)
                      for index, (graph, rows) in enumerate(zip(graphs, inputs, strict=True))), tuple(failed)
 
 
-def compile_program(graphs: tuple[Graph, ...], networks: tuple[Network, ...], folder: Path) -> Path:
+def compile_program(graphs: tuple[Graph, ...], networks: tuple[Network, ...], folder: Path,
+                    kernel_of: KernelOf = portable) -> Path:
     """folder/kws_host: firmware/host/kws_host.c with these networks, under SANITIZERS."""
     for graph, network in zip(graphs, networks, strict=True):
-        write_c(graph, folder, network.prefix)
+        write_c(graph, folder, network.prefix, kernel_of)
     sources = [write_networks(networks, folder), *(folder / f"{network.prefix}.c" for network in networks),
-               *(FIRMWARE / name for name in PROGRAM_SOURCES), *KERNELS.glob("*.c")]
+               *(FIRMWARE / name for name in PROGRAM_SOURCES), *kernel_sources()]
     _compile(sources, [*SANITIZERS, f"-I{folder}", f"-I{FIRMWARE / 'app'}", "-o", folder / "kws_host"])
     return folder / "kws_host"
 

@@ -84,7 +84,7 @@ def build_image(network_dir: Path, networks: tuple[Network, ...], board: Board, 
     libraries = [library for library in [kernels.library(board.core)] if library]
     work = Path(out_dir) / WORK
     sources = [*_network_sources(Path(network_dir), networks), *write_tables(networks, features, work),
-               *_shared(features), *board.sources]
+               *_shared(features), *_of_core(kernels, board), *board.sources]
     script = linker_script(board.region("flash"), board.region("ram"))
     write_text(work / "board.ld", script)
     identity = _identity([*sources, *libraries], [work, Path(network_dir)], board, kernels, script)
@@ -118,9 +118,14 @@ def _shared(features: Features | None) -> list[Path]:
     return [path for path in every if features is not None or path not in of_features]
 
 
+def _of_core(kernels: KernelSet, board: Board) -> list[Path]:
+    """Sources of kernels for this board's core alone."""
+    return [path for folder in kernels.folders(board.core) for path in sorted(folder.glob("*.c"))]
+
+
 def _identity(sources: list[Path], folders: list[Path], board: Board, kernels: KernelSet, script: str) -> str:
     """Hash of all that goes in: sources, libraries, headers, the linker's script, flags, compiler, board."""
-    folders = [*folders, *(FIRMWARE / name for name in INCLUDES)]
+    folders = [*folders, *(FIRMWARE / name for name in INCLUDES), *kernels.folders(board.core)]
     headers = [path for folder in folders for path in folder.glob("*.h") if path.name != "kws_image.h"]
     headers += [path for folder in kernels.includes for path in folder.rglob("*.h")]
     compiler = run_tool(["arm-none-eabi-gcc", "--version"], "the compiler's version").partition("\n")[0]
@@ -164,7 +169,8 @@ def _compile_all(sources: list[Path], network_dir: Path, work: Path, board: Boar
     defines = {"KWS_CLOCK_HZ": board.clock_hz, **board.defines}
     flags = [*board.cpu_flags, *_FLAGS, *(f"-D{name}={value}u" for name, value in defines.items()),
              *(f"-D{name}" for name in kernels.defines), f"-I{work}", f"-I{network_dir}",
-             *(f"-I{FIRMWARE / name}" for name in INCLUDES), *(f"-isystem{folder}" for folder in kernels.includes)]
+             *(f"-I{folder}" for folder in (*(FIRMWARE / name for name in INCLUDES), *kernels.folders(board.core))),
+             *(f"-isystem{folder}" for folder in kernels.includes)]
     objects = [work / f"{source.stem}.o" for source in sources]
 
     def compile_one(source: Path, target: Path) -> None:

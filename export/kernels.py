@@ -1,4 +1,4 @@
-"""Whose kernels a network runs on: ours, or a user's build of CMSIS-NN.
+"""Whose kernels a network runs on: ours, in plain C or tuned to cores (export/tuned), or a user's build of CMSIS-NN.
 
 KERNELS=cmsis-nn CMSIS_NN=DIR takes the headers from DIR/Include and, for each core, the first static library there is
 of DIR/CORE/lib*.a (CORE as GCC's -mcpu names it), DIR/lib*.a and DIR/build/lib*.a: v7.0.0 or later, built
@@ -12,11 +12,12 @@ from pathlib import Path
 
 from datasets.console import UserError
 from export.graph import Graph, Op
-from export.plan import no_scratch
+from export.op_kernel import KernelOf, portable, with_scratch
 from export.toolchain import run_tool
+from export.tuned import FAMILIES, HOST
 
-PORTABLE, CMSIS_NN = "portable", "cmsis-nn"
-NAMES = (PORTABLE, CMSIS_NN)
+PORTABLE, TUNED, CMSIS_NN = "portable", "tuned", "cmsis-nn"
+NAMES = (PORTABLE, TUNED, CMSIS_NN)
 HEADER = "Include/arm_nnfunctions.h"
 LIBRARIES = ("{core}/lib*.a", "lib*.a", "build/lib*.a")
 NEEDED = "arm_fully_connected_per_channel_s8"  # v7.0.0 brought it
@@ -26,7 +27,7 @@ Scratch = Callable[[Graph, Op], int]
 
 @dataclass(frozen=True)
 class KernelSet:
-    """The kernels that generated code calls. All of firmware/kernels is linked beside either set.
+    """The kernels that generated code calls. Those in plain C, firmware/kernels, are linked beside every set.
 
     folder: of the library; None for ours.
     """
@@ -34,10 +35,25 @@ class KernelSet:
     name: str
     folder: Path | None = None
 
+    def kernel_of(self, core: str) -> KernelOf:
+        """What computes each op, on a core as GCC's -mcpu names it."""
+        if self.name == CMSIS_NN:
+            return with_scratch(self.scratch(core))
+        return FAMILIES[_core(core).instructions].kernel_of if self.name == TUNED else portable
+
+    @property
+    def on_host(self) -> KernelOf:
+        """What computes each op on this machine: CMSIS-NN is for cores alone."""
+        return HOST.kernel_of if self.name == TUNED else portable
+
+    def folders(self, core: str) -> tuple[Path, ...]:
+        """Of our C and headers, beside firmware/kernels."""
+        return FAMILIES[_core(core).instructions].paths if self.name == TUNED else ()
+
     def scratch(self, core: str) -> Scratch:
-        """Bytes that the kernel of (graph, op) needs beside its tensors, on a core as GCC's -mcpu names it."""
+        """Bytes that the library's kernel of (graph, op) needs beside its tensors."""
         sizes = _SCRATCH[_core(core).instructions] if self.name == CMSIS_NN else {}
-        return lambda graph, op: sizes.get(op.kind, no_scratch)(graph, op)
+        return lambda graph, op: sizes[op.kind](graph, op) if op.kind in sizes else 0
 
     @property
     def includes(self) -> tuple[Path, ...]:
@@ -83,7 +99,7 @@ def load_kernels(name: str | None, cmsis_nn: Path | None) -> KernelSet:
     if name != CMSIS_NN:
         if cmsis_nn is not None:
             raise UserError(f"CMSIS_NN={cmsis_nn} goes with KERNELS=cmsis-nn; KERNELS is {name or 'not given'}")
-        return KernelSet(PORTABLE)
+        return KernelSet(name or PORTABLE)
     if cmsis_nn is None:
         raise UserError("KERNELS=cmsis-nn needs CMSIS_NN=DIR, your build of the library (DIR/Include and DIR/lib*.a)")
     _check_header(Path(cmsis_nn))
@@ -103,7 +119,7 @@ def _check_header(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Core:
-    """architecture: as ELF names it. instructions: what CMSIS-NN uses of it, "plain", "dsp" or "mve"."""
+    """architecture: as ELF names it. instructions: what kernels use of it, "plain", "dsp" or "mve"."""
 
     architecture: str
     instructions: str
@@ -119,7 +135,7 @@ CORES = tuple(_CORES)  # as GCC's -mcpu names them
 
 def _core(name: str) -> Core:
     if name not in _CORES:
-        raise UserError(f"core {name}: what CMSIS-NN needs there is not known; allowed: {', '.join(_CORES)}")
+        raise UserError(f"core {name}: what kernels may use there is not known; allowed: {', '.join(_CORES)}")
     return _CORES[name]
 
 

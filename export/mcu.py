@@ -113,16 +113,16 @@ def _write_net(net: Net, board: Board, folder: Path, kernels: KernelSet) -> Plan
     _copy(net.run.tflite_path, folder / f"{name}.tflite")
     with atomic_write(folder / f"{name}.onnx") as temporary:
         temporary.write_bytes(net.model.SerializeToString())
-    plan = write_c(net.graph, folder, net.network.prefix, kernels.scratch(board.core))
-    check_arena(net.graph, plan, board)
+    plan = write_c(net.graph, folder, net.network.prefix, kernels.kernel_of(board.core))
+    check_arena(net.graph, plan, board, kernels)
     return plan
 
 
-def check_arena(graph: Graph, plan: Plan, board: Board) -> None:
+def check_arena(graph: Graph, plan: Plan, board: Board, kernels: KernelSet) -> None:
     """UserError where the arena alone is larger than the board's RAM; names the op that needs the most."""
     if plan.arena_bytes <= board.ram_bytes:
         return
-    needs = op_bytes(graph, plan)
+    needs = op_bytes(graph, plan, kernels.kernel_of(board.core))
     worst = max(range(len(needs)), key=needs.__getitem__)
     raise UserError(f"BOARD={board.name}: the arena takes {plan.arena_bytes} bytes of ram, and there are "
                     f"{board.ram_bytes}; op {worst} {graph.ops[worst].kind} has {needs[worst]} in use; "

@@ -44,7 +44,7 @@ class Bench:
         """An image of nets. Their self-test at boot fails, for nobody computes what it should expect."""
         names = prefixes(len(graphs))
         for graph, prefix in zip(graphs, names, strict=True):
-            write_c(graph, folder, prefix, self.kernels.scratch(self.board.core))
+            write_c(graph, folder, prefix, self.kernels.kernel_of(self.board.core))
         networks = tuple(Network(prefix, NetworkTest(NOISE_SEED, np.zeros(1, np.uint8))) for prefix in names)
         return build_image(folder, networks, self.board, folder, features, self.kernels)
 
@@ -125,7 +125,7 @@ def count_batch(batch: Batch) -> tuple[Count, ...]:
 def fingerprint(batch: Batch) -> str:
     """SHA-256 of what decides the counts: layers, firmware, generator, compiler, timings."""
     here = FIRMWARE.parent
-    generator = sorted(here.glob("export/operators/*.py"))
+    generator = [path for folder in ("operators", "tuned") for path in sorted(here.glob(f"export/{folder}/**/*.py"))]
     sources = [*(here / name for name in _DECIDING), here / "export/c_writer.py", *generator]
     digest = hashlib.sha256(repr((batch.names, batch.bench.board, batch.bench.kernels.name, compiler())).encode())
     digest.update("".join(map(digest_of, (sources, firmware_sources(batch.bench)))).encode())
@@ -135,7 +135,8 @@ def fingerprint(batch: Batch) -> str:
 def firmware_sources(bench: Bench) -> list[Path]:
     """Kernels and features, and the library where there is one."""
     library = bench.kernels.library(bench.board.core)
-    return [*sorted(FIRMWARE.glob("kernels/*.[ch]")), *sorted(FIRMWARE.glob("features/*.[ch]")),
+    tuned = [path for folder in bench.kernels.folders(bench.board.core) for path in sorted(folder.glob("*.[ch]"))]
+    return [*sorted(FIRMWARE.glob("kernels/*.[ch]")), *tuned, *sorted(FIRMWARE.glob("features/*.[ch]")),
             *([library] if library else [])]
 
 

@@ -4,12 +4,11 @@ The caller holds the graph's input and output; operators that work in place shar
 there; everything else gets an offset.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 from export.graph import Graph, Op
-from export.operators import OPERATORS
+from export.op_kernel import KernelOf, portable
 
 ALIGNMENT = 16
 
@@ -37,15 +36,10 @@ class Plan:
     arena_bytes: int
 
 
-def no_scratch(graph: Graph, op: Op) -> int:
-    """What the portable kernels need: nothing."""
-    return 0
-
-
-def make_plan(graph: Graph, scratch_bytes: Callable[[Graph, Op], int] = no_scratch) -> Plan:
-    """The arena of `graph`, where op needs scratch_bytes(graph, op) of scratch while it runs."""
-    storage = Storage(graph)
-    scratch = {i: size for i, op in enumerate(graph.ops) if (size := scratch_bytes(graph, op)) > 0}
+def make_plan(graph: Graph, kernel_of: KernelOf = portable) -> Plan:
+    """The arena of `graph`, run by these kernels."""
+    storage = Storage(graph, kernel_of)
+    scratch = {i: size for i, op in enumerate(graph.ops) if (size := kernel_of(graph, op).scratch_bytes) > 0}
     blocks = [storage.block(root) for root in storage.in_arena]
     blocks += [Block(size, i, i) for i, size in scratch.items()]
     places = place(blocks)
@@ -60,8 +54,8 @@ def make_plan(graph: Graph, scratch_bytes: Callable[[Graph, Op], int] = no_scrat
 class Storage:
     """Which tensors share memory, and when it is in use."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, kernel_of: KernelOf = portable) -> None:
+        self.graph, self.kernel_of = graph, kernel_of
         self.roots = {i: i for i in graph.activations}
         self.last_read = {i: index for index, op in enumerate(graph.ops) for i in self.inputs(op)}
         for index, op in enumerate(graph.ops):
@@ -80,12 +74,15 @@ class Storage:
 
     def may_share(self, index: int, op: Op, tensor: int) -> bool:
         """Whether op's output may lie where its input `tensor` lies. A RESHAPE writes nothing; other operators that
-        work in place need memory of ours that nobody reads later."""
+        work in place need memory of ours that nobody reads later. The graph's output shares none larger than itself:
+        it is the caller's."""
+        root, size = self.roots[tensor], self.graph.result(op).bytes
+        if op.outputs[0] in self.graph.outputs and size != self.graph.tensors[root].bytes:
+            return False
         if op.kind == "RESHAPE":
             return True
-        if not OPERATORS[op.kind].in_place or self.graph.result(op).bytes != self.graph.tensors[tensor].bytes:
+        if not self.kernel_of(self.graph, op).in_place or size > self.graph.tensors[tensor].bytes:
             return False
-        root = self.roots[tensor]
         held = {self.roots[i] for i in (*self.graph.inputs, *self.graph.outputs)}
         return root not in held and self.last_read[root] <= index
 
@@ -107,9 +104,9 @@ class Storage:
         return Block(self.graph.tensors[root].bytes, self.uses[root][0], self.uses[root][-1])
 
 
-def op_bytes(graph: Graph, plan: Plan) -> list[int]:
+def op_bytes(graph: Graph, plan: Plan, kernel_of: KernelOf = portable) -> list[int]:
     """Bytes of the arena that are in use while each op runs: tensors that live then, and its scratch."""
-    storage = Storage(graph)
+    storage = Storage(graph, kernel_of)
     blocks = [storage.block(root) for root in storage.in_arena]
     return [sum(block.size for block in blocks if block.first <= i <= block.last) + plan.scratch.get(i, (0, 0))[1]
             for i in range(len(graph.ops))]

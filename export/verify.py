@@ -23,6 +23,7 @@ from export.host_features import host_codes
 from export.image import Image
 from export.kernels import KernelSet, load_kernels
 from export.mcu import Net, read_nets
+from export.op_kernel import KernelOf, portable
 from export.runs import (
     clips_name,
     input_quantizer,
@@ -50,10 +51,11 @@ class Stimuli:
 
 @dataclass(frozen=True)
 class Case:
-    """Nets and the rows that they are asked about."""
+    """Nets and the rows that they are asked about. on_host: the kernels of their C on this machine."""
 
     nets: tuple[Net, ...]
     stimuli: Stimuli
+    on_host: KernelOf = portable
 
     @property
     def name(self) -> str:
@@ -103,7 +105,7 @@ def main() -> None:
     company = gather(arguments.board)
     kernels = load_kernels(arguments.kernels, arguments.cmsis_nn)
     nets = read_nets(runs)
-    case = Case(nets, read_stimuli(arguments, nets))
+    case = Case(nets, read_stimuli(arguments, nets), kernels.on_host)
     answers = (*ask_host(company.witnesses, case), *ask_boards(company.boards, case, folder, kernels))
     checks = compare(answers, case)
     print(report(case, answers, checks, company))
@@ -194,7 +196,8 @@ WITNESSES = (  # the first that is there is the reference
         lambda net, inputs: tflm_scores(net.run.tflite_path.read_bytes(), inputs)), tflm_runtime),
     Witness("ONNX Runtime", lambda case: case.each(lambda net, inputs: onnx_scores(net.model, inputs))),
     Witness("host C, sanitizers", lambda case: sanitized_scores(
-        tuple(net.graph for net in case.nets), tuple(net.network for net in case.nets), case.stimuli.inputs),
+        tuple(net.graph for net in case.nets), tuple(net.network for net in case.nets), case.stimuli.inputs,
+        case.on_host),
         sanitizing_compiler),
 )
 

@@ -31,74 +31,109 @@ static void drop_hop(kws_features *state) {
 
 /* ------------------------------------------------------------------ window and FFT */
 
+/* a * b. A core that multiplies no words to 64 bits has a function for it, of long numbers: twice the instructions. */
+static inline int64_t product(int32_t a, int32_t b) {
+#if defined(__ARM_ARCH_ISA_THUMB) && __ARM_ARCH_ISA_THUMB == 1 || defined(KWS_SHORT_PRODUCTS)
+    const uint32_t low_a = a & 0xffff, low_b = b & 0xffff, low = low_a * low_b;
+    const int32_t high_a = a >> 16, high_b = b >> 16;
+    const int32_t middle = high_a * (int32_t)low_b + (int32_t)(low >> 16);
+    const int32_t other = (int32_t)low_a * high_b + (middle & 0xffff);
+    const int32_t high = high_a * high_b + (middle >> 16) + (other >> 16);
+    return (int64_t)((uint64_t)(uint32_t)high << 32 | (uint32_t)other << 16 | (low & 0xffff));
+#else
+    return (int64_t)a * b;
+#endif
+}
+
+/* High word of a 64-bit product, rounded. */
+static inline int32_t rounded(int64_t product) {
+    return (int32_t)(product >> 32) + (int32_t)((uint32_t)product >> 31);
+}
+
 /* High word of a * b: with b in Q31 it is half the product. */
-static inline int32_t high(int32_t a, int32_t b) { return (int32_t)((0x80000000LL + (int64_t)a * b) >> 32); }
+static inline int32_t high(int32_t a, int32_t b) { return rounded(product(a, b)); }
 
 /* High word of a * b + c * d. */
 static inline int32_t high2(int32_t a, int32_t b, int32_t c, int32_t d) {
-    return (int32_t)((0x80000000LL + (int64_t)a * b + (int64_t)c * d) >> 32);
+    return rounded(product(a, b) + product(c, d));
+}
+
+typedef struct {
+    int32_t re, im;
+} complex;
+
+/* A sample pair times its window, in spectrum units (KWS_SPECTRUM_BITS fraction bits). */
+static inline complex windowed(const int16_t *samples, const int32_t *window) {
+    return (complex){high(samples[0] * 65536, window[0]), high(samples[1] * 65536, window[1])};
+}
+
+/* The same, halved: its last bit is not the whole one's. */
+static inline complex half(const int16_t *samples, const int32_t *window) {
+    return (complex){high(samples[0] * 32768, window[0]), high(samples[1] * 32768, window[1])};
+}
+
+/* Keeps loads behind what was computed before them: the registers do not hold three twiddle factors at once. */
+#define KWS_IN_ORDER() __asm__ volatile("" ::: "memory")
+
+/* Half the product with a twiddle factor's conjugate. */
+static inline complex turned(const int32_t *x, const int32_t *w) {
+    return (complex){high2(x[0], w[0], x[1], w[1]), high2(x[1], w[0], x[0], -w[1])};
+}
+
+static inline void store(int32_t *z, int32_t re, int32_t im) {
+    z[0] = re;
+    z[1] = im;
 }
 
 /* z[0..3] complex -> their discrete Fourier transform, stored `step` words apart; b, c, d come halved. */
-static inline void butterfly(int32_t *z, ptrdiff_t step, int32_t ar, int32_t ai, int32_t br, int32_t bi,
-                             int32_t cr, int32_t ci, int32_t dr, int32_t di) {
-    const int32_t acr = ar + 2 * cr, aci = ai + 2 * ci, amr = ar - 2 * cr, ami = ai - 2 * ci;
-    const int32_t bdr = br + dr, bdi = bi + di, bmr = br - dr, bmi = bi - di;
-    z[0] = acr + 2 * bdr;
-    z[1] = aci + 2 * bdi;
-    z[step] = amr + 2 * bmi;
-    z[step + 1] = ami - 2 * bmr;
-    z[2 * step] = acr - 2 * bdr;
-    z[2 * step + 1] = aci - 2 * bdi;
-    z[3 * step] = amr - 2 * bmi;
-    z[3 * step + 1] = ami + 2 * bmr;
+static inline void butterfly(int32_t *z, ptrdiff_t step, complex a, complex b, complex c, complex d) {
+    const complex ac = {a.re + 2 * c.re, a.im + 2 * c.im}, am = {a.re - 2 * c.re, a.im - 2 * c.im};
+    const complex bd = {b.re + d.re, b.im + d.im}, bm = {b.re - d.re, b.im - d.im};
+    store(z, ac.re + 2 * bd.re, ac.im + 2 * bd.im);
+    store(z + step, am.re + 2 * bm.im, am.im - 2 * bm.re);
+    store(z + 2 * step, ac.re - 2 * bd.re, ac.im - 2 * bd.im);
+    store(z + 3 * step, am.re - 2 * bm.im, am.im + 2 * bm.re);
 }
-
-/* A sample times its window, in spectrum units (KWS_SPECTRUM_BITS fraction bits); `half` the same, halved. */
-static inline int32_t windowed(const int16_t *samples, size_t i) { return high(samples[i] * 65536, kws_window[i]); }
-static inline int32_t half(const int16_t *samples, size_t i) { return high(samples[i] * 32768, kws_window[i]); }
 
 /* Samples in pairs as complex numbers, windowed, through the first stage (no twiddles), in digit-reversed order. */
 static void first_stage(const int16_t *samples, int32_t *z) {
-    for (size_t p = 0; p < QUARTER; p++, z += 8) {
-        const size_t i = 2 * ((p & 3) << 4 | (p & 12) | p >> 4); /* digits of base 4 reversed */
-        const size_t j = i + HALF / 2, k = i + HALF, l = i + HALF + HALF / 2;
-        butterfly(z, 2, windowed(samples, i), windowed(samples, i + 1),
-                  half(samples, j), half(samples, j + 1), half(samples, k), half(samples, k + 1),
-                  half(samples, l), half(samples, l + 1));
+    const int32_t *w = kws_window;
+    for (size_t i = 0; i < 16; i++) {
+        const int16_t *a = samples + ((i & 3) << 3 | i >> 2 << 1);
+        for (const int16_t *end = a + HALF / 2; a < end; a += 32, w += 8, z += 8) {
+            butterfly(z, 2, windowed(a, w), half(a + HALF / 2, w + 2), half(a + HALF, w + 4),
+                      half(a + HALF + HALF / 2, w + 6));
+        }
     }
 }
 
 /* Joins each four blocks of `size` complex values into one. A constant size makes its offsets constants: a tenth fewer
  * instructions a frame. */
 static inline __attribute__((always_inline)) void stage(int32_t *z, size_t size) {
-    const int32_t *w = kws_twiddle;
     const ptrdiff_t step = 2 * (ptrdiff_t)size;
-    for (size_t j = 0; j < size; j++, w += 6 * (QUARTER / size)) {
-        for (int32_t *b = z + 2 * j; b < z + 2 * HALF; b += 4 * step) {
-            const int32_t *x = b + step, *y = x + step, *u = y + step;
-            butterfly(b, step, b[0], b[1],
-                      high2(x[0], w[0], x[1], w[1]), high2(x[1], w[0], -x[0], w[1]),
-                      high2(y[0], w[2], y[1], w[3]), high2(y[1], w[2], -y[0], w[3]),
-                      high2(u[0], w[4], u[1], w[5]), high2(u[1], w[4], -u[0], w[5]));
+    for (const int32_t *end = z + 2 * HALF; z < end; z += 3 * step) {
+        const int32_t *w = kws_twiddle;
+        for (int32_t *last = z + step; z < last; z += 2, w += 6 * (QUARTER / size)) {
+            const complex c = turned(z + 2 * step, w + 2);
+            KWS_IN_ORDER();
+            const complex b = turned(z + step, w);
+            KWS_IN_ORDER();
+            const complex d = turned(z + 3 * step, w + 4);
+            KWS_IN_ORDER();
+            butterfly(z, step, (complex){z[0], z[1]}, b, c, d);
         }
     }
 }
 
 /* ------------------------------------------------------------------ power, mel, code */
 
-/* Power of bin k of the 512-point spectrum of real samples, from the 256-point one of their pairs. */
-static inline uint64_t power_of_bin(const int32_t *z, size_t k) {
-    const int32_t *p = z + 2 * k, *q = z + 2 * (HALF - k), *w = kws_split + 2 * k;
+/* Power of a bin of the 512-point spectrum of real samples, from the 256-point one of their pairs: p there, q its
+ * mirror image, w the bin's cos and sin. */
+static inline uint64_t power_of_bin(const int32_t *p, const int32_t *q, const int32_t *w) {
     const int32_t br = p[0] - q[0], bi = p[1] + q[1];
-    const int32_t re = ((p[0] + q[0]) >> 1) + high2(bi, w[0], -br, w[1]);
+    const int32_t re = ((p[0] + q[0]) >> 1) + high2(bi, w[0], br, -w[1]);
     const int32_t im = ((p[1] - q[1]) >> 1) - high2(bi, w[1], br, w[0]);
-    return (uint64_t)((int64_t)re * re + (int64_t)im * im);
-}
-
-/* Power times a weight in Q32. */
-static inline uint64_t weighted(uint64_t power, uint32_t weight) {
-    return (power >> 32) * weight + (((power & UINT32_MAX) * weight) >> 32);
+    return (uint64_t)(product(re, re) + product(im, im));
 }
 
 /* round(CODE_GAIN * 0.5 ln(ENERGY_GAIN E + ENERGY_FLOOR) - CODE_OFFSET) in 0..255, by table and interpolation. */
@@ -118,13 +153,16 @@ static uint8_t code_of_power(uint64_t power) {
  * product. Segment s rises to the centre of filter s. */
 static void mel_codes(const int32_t *z, uint8_t *codes) {
     uint64_t risen = 0;
-    size_t k = KWS_FIRST_BIN;
+    const int32_t *p = z + 2 * KWS_FIRST_BIN, *q = z + 2 * (HALF - KWS_FIRST_BIN);
+    const int32_t *bin = kws_bins + 3 * KWS_FIRST_BIN;
     for (size_t s = 0; s <= KWS_N_MELS; s++) {
         uint64_t all = 0, rising = 0;
-        for (; k < kws_segment_end[s]; k++) {
-            const uint64_t power = power_of_bin(z, k);
+        for (const int32_t *end = kws_bins + 3 * kws_segment_end[s]; bin < end; bin += 3, p += 2, q -= 2) {
+            const uint64_t power = power_of_bin(p, q, bin);
+            const uint32_t weight = (uint32_t)bin[2];
             all += power;
-            rising += weighted(power, kws_rising[k]);
+            rising += ((power & UINT32_MAX) * weight) >> 32;
+            rising += (power >> 32) * weight;
         }
         if (s > 0) codes[s - 1] = code_of_power(risen + (all - rising));
         risen = rising;
@@ -142,11 +180,17 @@ void kws_features_frame(kws_features *state, uint8_t codes[KWS_N_MELS]) {
 
 /* ------------------------------------------------------------------ MFCC */
 
+/* sum + row . codes */
+static inline int32_t dot(const int32_t *row, const uint8_t *codes, int32_t sum) {
+#pragma GCC unroll 8
+    for (size_t m = 0; m < KWS_N_MELS; m++) sum += row[m] * codes[m];
+    return sum;
+}
+
 void kws_mfcc_row(const kws_mfcc *quantizer, const uint8_t codes[KWS_N_MELS], int8_t *mfcc) {
     const int32_t *row = quantizer->table;
     for (int32_t k = 0; k < quantizer->n_coefficients; k++, row += KWS_N_MELS) {
-        int32_t sum = 1 << (quantizer->shift - 1);
-        for (size_t m = 0; m < KWS_N_MELS; m++) sum += row[m] * codes[m];
+        const int32_t sum = dot(row, codes, 1 << (quantizer->shift - 1));
         const int32_t q = (sum >> quantizer->shift) + quantizer->zero_point;
         mfcc[k] = (int8_t)(q < -128 ? -128 : q > 127 ? 127 : q);
     }

@@ -11,6 +11,7 @@ import pytest
 
 from export.c_writer import write_c
 from export.host import KERNELS, WARNINGS, compile_library, run_library
+from export.op_kernel import with_scratch
 from export.operators import OPERATORS
 from export.plan import ALIGNMENT
 from export.stimuli import random_inputs
@@ -150,7 +151,7 @@ def test_an_arena_too_small_would_be_noticed(tmp_path):
 def test_scratch_is_handed_to_the_kernels(tmp_path):
     """As the CMSIS-NN library wants it: {buf, size} in the call's context."""
     graph = read_tflite(small_model())
-    plan = write_c(graph, tmp_path, scratch_bytes=lambda graph, op: 123 if op.kind == "CONV_2D" else 0)
+    plan = write_c(graph, tmp_path, kernel_of=with_scratch(lambda graph, op: 123 if op.kind == "CONV_2D" else 0))
     text = (tmp_path / "network.c").read_text()
     convs = [i for i, op in enumerate(graph.ops) if op.kind == "CONV_2D"]
     assert text.count("{scratch, 123}") == len(convs) == len(plan.scratch)

@@ -69,7 +69,7 @@ def test_scratch_is_what_the_library_asks_for(kind, case, cmsis_nn):
 
 def test_scratch_counts_in_the_arena(cmsis_nn):
     graph = graph_of("conv", (7, 6, 5), 6, {"kernel": (3, 3)})
-    assert make_plan(graph, cmsis_nn.scratch("cortex-m4")).arena_bytes == 192
+    assert make_plan(graph, cmsis_nn.kernel_of("cortex-m4")).arena_bytes == 192
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_what_a_library_adds(folder, cmsis_nn):
 
 
 @pytest.mark.parametrize(("name", "given", "message"), [
-    ("cmsisnn", None, "KERNELS=cmsisnn: allowed: portable, cmsis-nn"),
+    ("cmsisnn", None, "KERNELS=cmsisnn: allowed: portable, tuned, cmsis-nn"),
     ("cmsis-nn", None, "KERNELS=cmsis-nn needs CMSIS_NN=DIR"),
     (None, "lib", "CMSIS_NN=lib goes with KERNELS=cmsis-nn"),
     ("portable", "lib", "CMSIS_NN=lib goes with KERNELS=cmsis-nn; KERNELS is portable"),

@@ -3,6 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from export.op_kernel import with_scratch
 from export.plan import ALIGNMENT, Block, Plan, aligned, make_plan, place
 from export.tflite_reader import read_tflite
 from tests.export.family import nets
@@ -64,7 +65,7 @@ def test_reshape_shares_its_memory():
 
 def test_scratch_gets_its_place():
     chain = Chain((1, 4, 4, 2)).conv(3).conv(4).conv(5)
-    plan = planned(chain, scratch_bytes=lambda graph, op: 100 if graph.result(op).shape[3] == 4 else 0)
+    plan = planned(chain, kernel_of=with_scratch(lambda graph, op: 100 if graph.result(op).shape[3] == 4 else 0))
     assert list(plan.scratch) == [1]
     assert plan.arena_bytes == aligned(48) + aligned(64) + aligned(100)
     spans = [(plan.scratch[1][0], 100), *((offset, 64) for offset in plan.offsets.values())]
@@ -83,7 +84,7 @@ def test_graphs_with_a_branch_do_not_overlap():
 def check_every_read(graph, scratch_bytes):
     """Run the plan on paper: bytes of memory hold the name of the value that was written there last, and every op must
     find its inputs whole after its scratch has been used."""
-    plan = make_plan(graph, scratch_bytes)
+    plan = make_plan(graph, with_scratch(scratch_bytes))
     memory: dict[tuple[str, int], object] = {}
     values: dict[int, object] = {}
 

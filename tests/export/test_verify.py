@@ -344,7 +344,7 @@ def test_a_write_outside_the_arena_is_found(tmp_path, monkeypatch):
     (("--limit", "0"), "LIMIT=0: allowed are whole numbers from 1 to 100000"),
     (("--limit", "99999999999999999999"), "LIMIT=99999999999999999999: allowed are whole numbers from 1 to 100000"),
     (("--seed", "-1"), "SEED=-1: allowed are whole numbers from 0 to 4294967295"),
-    (("--kernels", "fast"), "KERNELS=fast: allowed: portable, cmsis-nn"),
+    (("--kernels", "fast"), "KERNELS=fast: allowed: portable, tuned, cmsis-nn"),
     (("--clips", "nowhere"), "nowhere: no such folder"),
     (("--inputs", "nowhere.npy"), "INPUTS=nowhere.npy: No such file"),
     (("--inputs", "x", "--clips", "y"), "CLIPS=y and INPUTS=x: name one of the two"),

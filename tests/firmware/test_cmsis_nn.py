@@ -11,6 +11,7 @@ import pytest
 
 from export.c_writer import write_c
 from export.host import KERNELS, WARNINGS
+from export.op_kernel import with_scratch
 from export.stimuli import random_inputs
 from export.tflite_reader import read_tflite
 from export.toolchain import host_compiler, run_tool
@@ -80,7 +81,8 @@ def write_stand_in(folder) -> None:
 def compiled(folder, chain, scratch_bytes: int):
     """The graph, the library, and the arena of a net whose first op gets this much scratch."""
     graph = read_tflite(chain.content())
-    plan = write_c(graph, folder, scratch_bytes=lambda _, op: scratch_bytes if op is graph.ops[0] else 0)
+    kernel_of = with_scratch(lambda _, op: scratch_bytes if op is graph.ops[0] else 0)
+    plan = write_c(graph, folder, kernel_of=kernel_of)
     write_stand_in(folder)
     run_tool([host_compiler(), *WARNINGS, "-fPIC", "-shared", "-DKWS_CMSIS_NN", f"-I{KERNELS}", f"-I{folder}",
               "-o", folder / "net.so", *folder.glob("*.c"), *KERNELS.glob("*.c")], "the stand-in")

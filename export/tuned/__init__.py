@@ -1,0 +1,7 @@
+"""KERNELS=tuned: kernels that know shapes, weights and zero points, by the instructions that a core has."""
+
+from export.tuned.dsp import DSP
+from export.tuned.tuned_kernel import Family
+
+FAMILIES: dict[str, Family] = {"dsp": DSP, "mve": DSP, "plain": Family((), (), "")}
+HOST = DSP  # its instructions are written out in C where a compiler has none

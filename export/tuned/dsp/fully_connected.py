@@ -1,0 +1,24 @@
+"""FULLY_CONNECTED: one position."""
+
+from export.c_operator import COp
+from export.graph import GraphOp
+from export.tuned.dsp import mix
+from export.tuned.requantization import Mix, mix_of
+from export.tuned.tuned_kernel import TunedKernel, aligned
+
+
+def _mix(op: GraphOp) -> Mix:
+    return mix_of(op, op.operands[1].data)
+
+
+def _takes(op: GraphOp) -> bool:
+    return mix.takes(_mix(op))
+
+
+def _write_c(op: COp) -> tuple[str, ...]:
+    return (mix.struct(op, _mix(op), 1), f"kws_dsp_connect(&mix, {op.x.elements}, scratch, input, output);",
+            "return 0;")
+
+
+FULLY_CONNECTED = TunedKernel("FULLY_CONNECTED", _takes, _write_c,
+                              lambda op: aligned(4 * mix.words_of(op.x.elements)))
