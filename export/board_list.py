@@ -28,12 +28,13 @@ SHORT = {"flash_bytes": "flash", "ram_bytes": "RAM"}
 
 @dataclass(frozen=True)
 class Fit:
-    """A net on a board. price: None where it is unknown, and unpriced says why."""
+    """A net on a board. price: None where it is unknown, and unpriced says why. cycles_source: of the price's."""
 
     board: Board
     net: str
     price: Price | None
     unpriced: str = ""
+    cycles_source: str = ""
 
     @property
     def lacking(self) -> tuple[str, ...]:
@@ -52,7 +53,8 @@ class Fit:
         if self.lacking:
             return "no: " + ", ".join(f"{SHORT[field]} {self.percent(field)} %" for field in self.lacking)
         shares = "/".join(str(self.percent(field)) for field in SHORT)
-        return f"{self.price.whole.latency_ms:,.0f} ms, {shares} %" + ("" if self.duty.keeps_up else " *")
+        stated = "~" if self.cycles_source.startswith("stated") else ""
+        return f"{stated}{self.price.whole.latency_ms:,.0f} ms, {shares} %" + ("" if self.duty.keeps_up else " *")
 
     def percent(self, field: str) -> int:
         """Of the board's, rounded up."""
@@ -84,7 +86,8 @@ def nets_of(run: str | None, model: Path | None) -> dict[str, Graph | NetShape]:
 
 def fit(board: Board, name: str, net: Graph | NetShape, kernels: str) -> Fit:
     try:
-        return Fit(board, name, cost(net, board, kernels))
+        return Fit(board, name, cost(net, board, kernels),
+                   cycles_source=Tariff.of(board, kernels).costs.cycles_source)
     except UserError as error:
         return Fit(board, name, None, str(error))
 
@@ -103,7 +106,8 @@ def fit_table(fits: list[list[Fit]]) -> str:
     rows = table([("what fits", *(each.net for each in fits[0])),
                   *((row[0].board.name, *map(str, row)) for row in fits)])
     return f"""{rows}
-predicted: time of an inference, flash/RAM of its image; *: too slow for {RATES_PER_S[0]:g} inference a second"""
+predicted: time of an inference, flash/RAM of its image; *: too slow for {RATES_PER_S[0]:g} inference a second; \
+~: of stated cycles, as the core's timings are not public"""
 
 
 def table(rows: list[tuple[str, ...]]) -> str:
@@ -119,13 +123,18 @@ def summarize(fits: list[list[Fit]], kernels: str) -> dict:
 
 def board_summary(row: list[Fit], kernels: str) -> dict:
     board = row[0].board
-    known = {"costs_hash": Tariff.of(board, kernels).costs_hash} if any(each.price for each in row) else {}
+    known = costs_summary(Tariff.of(board, kernels)) if any(each.price for each in row) else {}
     return {"board": board.name, "title": board.title, "core": board.core, "clock_hz": board.clock_hz,
             "flash_bytes": board.flash_bytes, "ram_bytes": board.ram_bytes, "wait_states": board.wait_states,
-            "pj_per_cycle": board.pj_per_cycle, "sleep_uw": board.power.sleep_uw,
+            "pj_per_cycle": board.pj_per_cycle, "pj_per_cycle_source": board.power.pj_per_cycle_source,
+            "sleep_uw": board.power.sleep_uw, "capture_uw": board.power.capture_uw,
             "microphone_uw": board.power.microphone_uw, "microphone": board.microphone, "flasher": board.flasher,
             "emulator": board.emulator.machine if board.emulator else None, **known,
             "nets": [fit_summary(each) for each in row]}
+
+
+def costs_summary(tariff: Tariff) -> dict:
+    return {"costs_hash": tariff.costs_hash, "cycles_source": tariff.costs.cycles_source}
 
 
 def fit_summary(each: Fit) -> dict:

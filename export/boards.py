@@ -17,13 +17,16 @@ BOARDS = Path(__file__).resolve().parent.parent / "firmware" / "boards"
 REGION_KINDS = ("flash", "ram")
 MICROPHONES = ("none", "pdm", "dfsdm")
 CHANNELS = ("semihosting", "serial")
+UNMEASURED = "unmeasured"
 # What is no slip of the keyboard:
 CLOCK_HZ = (1_000_000, 2_000_000_000)
 MOST_WAIT_STATES = 15
 PJ_PER_CYCLE = (1, 10_000)
 SUPPLY_V = (0.8, 6)
-MOST_MICROPHONE_UW = 100_000
+MOST_LISTENING_UW = 100_000
 LEAST_REGION_BYTES = 1024
+# Flash begins with the vector table: a power of two of bytes that holds it, here up to 112 interrupts. RAM: AAPCS.
+ALIGNMENT_BYTES = {"flash": 512, "ram": 8}
 
 
 @dataclass(frozen=True)
@@ -57,14 +60,16 @@ class Emulator:
 class Power:
     """What a board draws, at supply_v volts.
 
-    pj_per_cycle: picojoule, the core awake. sleep_uw: microwatt, the core asleep between blocks of audio while the
-    next one is captured, without the microphone. microphone_uw: microwatt, always.
+    pj_per_cycle: picojoule, the core awake. sleep_uw: microwatt, the core asleep and nothing captured; None where it is
+    unmeasured. capture_uw, microphone_uw: microwatt, always while it listens, what receives audio and the microphone.
     """
 
     pj_per_cycle: float
     pj_per_cycle_source: str
-    sleep_uw: float
+    sleep_uw: float | None
     sleep_uw_source: str
+    capture_uw: float
+    capture_uw_source: str
     microphone_uw: float
     microphone_uw_source: str
     supply_v: float
@@ -193,25 +198,28 @@ class _Reader:
                 raise UserError(f"{self.path}: {self.prefix}{field} is no field; allowed: {', '.join(known)}")
         return self
 
-    def text(self, field: str, is_good: Callable[[str], object] = str.strip, allowed: str = "a text") -> str:
-        return self.take(field, lambda value: isinstance(value, str) and is_good(value), allowed)
+    def text(self, field: str, is_good: Callable[[str], object] = str.strip,
+             allowed: str = "a text, no control characters") -> str:
+        return self.take(field, lambda value: _is_text(value) and is_good(value), allowed)
 
     def choice(self, field: str, among: tuple[str, ...]) -> str:
         return self.text(field, among.__contains__, f"one of {', '.join(among)}")
 
     def texts(self, field: str) -> list[str]:
-        return self.take(field, _are_texts, "a list of texts")
+        return self.take(field, _are_texts, "a list of texts, no control characters")
 
     def number(self, field: str, low: float, high: float, because: str = "") -> float:
         return float(self.take(field, lambda value: type(value) in (int, float) and low <= value <= high,
                                f"a number from {low:g} to {high:g}{because}"))
 
-    def integer(self, field: str, low: int, high: int) -> int:
-        return self.take(field, lambda value: type(value) is int and low <= value <= high,
-                         f"a whole number from {low} to {high}")
+    def integer(self, field: str, low: int, high: int, multiple_of: int = 1) -> int:
+        return self.take(field, lambda value: type(value) is int and low <= value <= high and value % multiple_of == 0,
+                         f"a whole number from {low} to {high}"
+                         + (f", a multiple of {multiple_of}" if multiple_of > 1 else ""))
 
     def source_of(self, figure: str) -> str:
-        return self.text(f"{figure}_source", allowed="a sentence that says where the figure comes from")
+        return self.text(f"{figure}_source", allowed="a sentence that says where the figure comes from, no control "
+                                                     "characters")
 
     def sourced(self, field: str, low: float, high: float, because: str = "") -> tuple[float, str]:
         """A figure and its source."""
@@ -230,13 +238,23 @@ class _Reader:
                                f"a list of texts with {flag}"))
 
     def power(self) -> Power:
-        """Asleep a board draws no more than awake; for a microphone nothing where it has none."""
+        """Asleep a board draws no more than awake; for a microphone and what it hears nothing where it has none."""
         power = self.sub("power").only(*(field.name for field in fields(Power)))
         awake_uw = self.clock_hz() * power.number("pj_per_cycle", *PJ_PER_CYCLE) * 1e-6
-        microphone = (0, 0, ": the board has none") if self.microphone() == "none" else (0, MOST_MICROPHONE_UW)
-        return Power(*power.sourced("pj_per_cycle", *PJ_PER_CYCLE),
-                     *power.sourced("sleep_uw", 0, awake_uw, ", what the core draws awake"),
-                     *power.sourced("microphone_uw", *microphone), *power.sourced("supply_v", *SUPPLY_V))
+        listening = (0, 0, ": the board has no microphone") if self.microphone() == "none" else (0, MOST_LISTENING_UW)
+        return Power(*power.sourced("pj_per_cycle", *PJ_PER_CYCLE), *power.sleep(awake_uw),
+                     *power.sourced("capture_uw", *listening), *power.sourced("microphone_uw", *listening),
+                     *power.sourced("supply_v", *SUPPLY_V))
+
+    def sleep(self, awake_uw: float) -> tuple[float | None, str]:
+        """sleep_uw and its source; the figure is left out where the source says that there is none."""
+        source = self.source_of("sleep_uw")
+        if not source.startswith(UNMEASURED):
+            return self.sourced("sleep_uw", 0, awake_uw, f", what the core draws awake, or no such field and a source "
+                                                         f"that begins with {UNMEASURED!r}")
+        if "sleep_uw" in self.table:
+            self.refuse("sleep_uw", f"no figure where its source begins with {UNMEASURED!r}")
+        return None, source
 
     def microphone(self) -> str:
         return self.choice("microphone", MICROPHONES)
@@ -264,16 +282,24 @@ class _Reader:
         for kind in REGION_KINDS:
             if kind not in (region.kind for region in regions):
                 raise UserError(f"{self.path}: memory has no region of kind {kind}; allowed: at least one")
+        self.check_names(regions)
         self.check_overlap(regions)
         return regions
 
     def region(self) -> Region:
         self.only("name", "kind", "origin", "length", "offset", "source")
-        length = self.integer("length", LEAST_REGION_BYTES, 2**31)
-        origin = self.integer("origin", 0, 2**32 - length)
-        offset = self.integer("offset", 0, length - LEAST_REGION_BYTES) if "offset" in self.table else 0
+        kind, length = self.choice("kind", REGION_KINDS), self.integer("length", LEAST_REGION_BYTES, 2**31)
+        alignment = ALIGNMENT_BYTES[kind]
+        origin = self.integer("origin", 0, 2**32 - length, alignment)
+        offset = self.integer("offset", 0, length - LEAST_REGION_BYTES, alignment) if "offset" in self.table else 0
         return Region(self.text("name", lambda name: re.fullmatch(r"[a-z]\w*", name), "a word in small letters"),
-                      self.choice("kind", REGION_KINDS), origin + offset, length - offset, offset, self.text("source"))
+                      kind, origin + offset, length - offset, offset, self.text("source"))
+
+    def check_names(self, regions: tuple[Region, ...]) -> None:
+        names = [region.name for region in regions]
+        for name in names:
+            if names.count(name) > 1:
+                raise UserError(f"{self.path}: memory has {names.count(name)} regions {name}; allowed: each name once")
 
     def check_overlap(self, regions: tuple[Region, ...]) -> None:
         ordered = sorted(regions, key=lambda region: region.origin)
@@ -282,5 +308,9 @@ class _Reader:
                 raise UserError(f"{self.path}: memory {lower.name} and {upper.name} overlap; allowed: none in common")
 
 
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable()
+
+
 def _are_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+    return isinstance(value, list) and all(map(_is_text, value))

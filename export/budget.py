@@ -49,7 +49,8 @@ BUDGETS = {
 }
 LIMIT_NAMES = {"ops": "operations", "macs": "macs", "mem": "memory_bytes", "flash": "flash_bytes", "ram": "ram_bytes",
                "instructions": "instructions", "cycles": "cycles", "ms": "latency_ms", "uj": "energy_uj"}
-_FACTORS = {"": 1.0, "k": 1e3, "m": 1e6, "ki": 1024.0, "mi": 1024.0**2}
+_PREFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "ki": 1024.0, "mi": 1024.0**2}
+_MEASURED_IN = {"latency_ms": "ms", "energy_uj": "uj"}
 _LIMIT = re.compile(r"([a-z]+)<=([0-9]*\.?[0-9]+(?:e[0-9]+)?)([a-z]*)", re.ASCII)
 
 
@@ -75,13 +76,21 @@ def _parse_limit(part: str, text: str) -> tuple[str, float]:
 
 
 def _factor(name: str, unit: str, part: str, text: str) -> float:
-    """k, M, Ki or Mi; bytes may also say so: kB."""
-    prefix = unit.removesuffix("b") if LIMIT_NAMES[name].endswith("_bytes") else unit
-    if prefix not in _FACTORS:
-        of_bytes = ", with or without B" if LIMIT_NAMES[name].endswith("_bytes") else ""
-        raise UserError(f"BUDGET={text!r}: {part!r} has the unit {unit!r}; allowed behind {name}: none, k, M, Ki, Mi"
-                        f"{of_bytes}")
-    return _FACTORS[prefix]
+    """k, M, Ki or Mi, but for times and energies, where 100m may mean a thousandth; bytes may also say so: kB."""
+    factors, allowed = _units(LIMIT_NAMES[name])
+    if unit not in factors:
+        raise UserError(f"BUDGET={text!r}: {part!r} has the unit {unit!r}; allowed behind {name}: none, {allowed}")
+    return factors[unit]
+
+
+def _units(quantity: str) -> tuple[dict[str, float], str]:
+    """Factors of the units that may stand behind a limit, and their names for people."""
+    if quantity in _MEASURED_IN:
+        return {"": 1.0, _MEASURED_IN[quantity]: 1.0}, _MEASURED_IN[quantity]
+    if quantity.endswith("_bytes"):
+        return _PREFIXES | {f"{prefix}b": factor for prefix, factor in _PREFIXES.items()}, \
+            "k, M, Ki, Mi, with or without B"
+    return _PREFIXES, "k, M, Ki, Mi"
 
 
 def _refuse_contradictions(parts: list[str], text: str) -> None:
@@ -96,4 +105,5 @@ def _refuse_contradictions(parts: list[str], text: str) -> None:
 
 def _refusal(part: str, text: str) -> UserError:
     return UserError(f"BUDGET={text!r}: {part!r} is not understood; allowed: {', '.join(BUDGETS)}, or limits like "
-                     f"'ops<=6M mem<=80k' with any of {', '.join(LIMIT_NAMES)} and a positive number (k, M, Ki, Mi)")
+                     f"'ops<=6M mem<=80k' with any of {', '.join(LIMIT_NAMES)} and a positive number (k, M, Ki, Mi), "
+                     "separated by spaces and without blanks inside: ms<=100, not ms <= 100")

@@ -5,7 +5,7 @@ from pathlib import Path
 from datasets.console import atomic_write, commit, finish, run_command
 from export.boards import Board, load_board
 from export.cost import Cost, Layer, Price, Tariff, summary_of_price
-from export.duty import DutyCycle, parse_battery, parse_rate
+from export.duty import Battery, DutyCycle, parse_battery, parse_rate
 from export.graph import Graph
 from export.kernels import NAMES, PORTABLE, known_kernels
 from export.runs import net_parser, resolve
@@ -27,9 +27,10 @@ def main() -> None:
     tariff = Tariff.of(board, arguments.kernels)
     graph = read_tflite(run.tflite_path)
     price, folder = tariff.graph(graph), arguments.out or Path("build") / run.name / board.name / "cost"
-    print(layer_table(price))
-    print(memory_lines(price.whole, board))
     duty = duty_of(price, board, arguments.rate)
+    print(layer_table(price))
+    print(source_lines(tariff, duty))
+    print(memory_lines(price.whole, board))
     if duty:
         print(duty.sentence(arguments.battery))
     plot(price, board, folder / "cost.png")
@@ -39,23 +40,37 @@ def main() -> None:
 
 
 def layer_table(price: Price) -> str:
-    """A line a layer, with a bar of its cycles; then firmware and all of it."""
-    most = max(layer.cost.cycles for layer in price.layers)
-    head = (f"{'layer':<22}{'shape':<25}{'MACs':>10}{'instructions':>14}{'cycles':>12}{'ms':>9}{'uJ':>9}{'flash B':>9}"
-            f"{'arena B':>9}")
+    """A line a layer, with a bar of its cycles; then firmware, whose arena is the layers' own, and all of it."""
+    most = max((layer.cost.cycles for layer in price.layers), default=0)
+    head = (f"{'predicted, by layer':<22}{'shape':<25}{'MACs':>10}{'instructions':>14}{'cycles':>12}{'ms':>9}{'uJ':>9}"
+            f"{'flash B':>9}{'arena B':>9}")
     lines = [_line(layer.name, _shapes(layer), layer.cost) + f"  {'█' * round(BAR * layer.cost.cycles / most)}"
              for layer in price.layers]
-    return "\n".join([head, *lines, _line("firmware, kernels", "", price.firmware),
+    return "\n".join([head, *lines, _line_without_arena("firmware, kernels", "", price.firmware),
                       _line("all", "", price.whole)])
 
 
 def _line(name: str, shapes: str, cost: Cost) -> str:
+    return f"{_line_without_arena(name, shapes, cost)}{cost.arena_bytes:>9,}"
+
+
+def _line_without_arena(name: str, shapes: str, cost: Cost) -> str:
     return (f"{name:<22}{shapes:<25}{cost.macs:>10,}{cost.instructions:>14,.0f}{cost.cycles:>12,.0f}"
-            f"{cost.latency_ms:>9.2f}{cost.energy_uj:>9.1f}{cost.flash_bytes:>9,}{cost.arena_bytes:>9,}")
+            f"{cost.latency_ms:>9.2f}{cost.energy_uj:>9.1f}{cost.flash_bytes:>9,}")
 
 
 def _shapes(layer: Layer) -> str:
     return " -> ".join("x".join(map(str, sizes)) for sizes in (layer.shape.inputs, layer.shape.outputs))
+
+
+def source_lines(tariff: Tariff, duty: DutyCycle | None) -> str:
+    """Where the figures come from that nobody measured on the board: a line each; those of listening where there is a
+    duty cycle."""
+    power = tariff.board.power
+    sources = {"cycles": tariff.costs.cycles_source, "pJ a cycle": power.pj_per_cycle_source}
+    if duty:
+        sources |= {"asleep": power.sleep_uw_source, "capture": power.capture_uw_source}
+    return "\n".join(f"{figure}: {source}" for figure, source in sources.items())
 
 
 def memory_lines(whole: Cost, board: Board) -> str:
@@ -72,12 +87,14 @@ def duty_of(price: Price, board: Board, inferences_per_s: float) -> DutyCycle | 
     return DutyCycle(board, price.frame.cycles, price.whole.cycles, inferences_per_s)
 
 
-def duty_summary(duty: DutyCycle | None, battery) -> dict:
+def duty_summary(duty: DutyCycle | None, battery: Battery) -> dict:
+    """What is unknown is left out."""
     if duty is None:
         return {}
-    return {"inferences_per_s": duty.inferences_per_s, "core_share": round(duty.share, 5),
-            "average_power_uw": round(duty.average_power_uw, 1), "battery": str(battery),
-            "battery_days": round(duty.battery_days(battery), 2)}
+    power_uw, days = duty.average_power_uw, duty.battery_days(battery)
+    power = {} if power_uw is None else {"average_power_uw": round(power_uw, 1)}
+    lasting = {} if days is None else {"battery": str(battery), "battery_days": round(days, 2)}
+    return {"inferences_per_s": duty.inferences_per_s, "core_share": round(duty.share, 5), **power, **lasting}
 
 
 def summarize(tariff: Tariff, price: Price, graph: Graph) -> dict:
@@ -86,7 +103,9 @@ def summarize(tariff: Tariff, price: Price, graph: Graph) -> dict:
                "latency_ms": round(layer.cost.latency_ms, 4), "energy_uj": round(layer.cost.energy_uj, 2),
                "flash_bytes": layer.cost.flash_bytes, "arena_bytes": layer.cost.arena_bytes} for layer in price.layers]
     return {**summary_of_price(price), "layers": layers, "board": tariff.board.name, "core": tariff.board.core,
-            "kernels": tariff.costs.kernels, "costs_hash": tariff.costs_hash, "model_sha256": graph.sha256}
+            "kernels": tariff.costs.kernels, "costs_hash": tariff.costs_hash,
+            "cycles_source": tariff.costs.cycles_source, "pj_per_cycle_source": tariff.board.power.pj_per_cycle_source,
+            "model_sha256": graph.sha256}
 
 
 def plot(price: Price, board: Board, path: Path) -> None:

@@ -44,9 +44,10 @@ _BATTERY = re.compile(f"{_NUMBER}mah@{_NUMBER}v")
 
 @dataclass(frozen=True)
 class DutyCycle:
-    """A board that listens: features of every frame, inferences_per_s inferences, asleep for the rest.
+    """A board that listens: features of every frame, inferences_per_s inferences, else asleep; capturing always.
 
-    Powers are averages in microwatt, which is microjoule a second, by the figures of board.toml.
+    Powers are averages in microwatt, which is microjoule a second, by the figures of board.toml; None where they are
+    unmeasured.
     """
 
     board: Board
@@ -73,34 +74,49 @@ class DutyCycle:
         return min(self.share, 1) * self.board.clock_hz * self.board.pj_per_cycle * 1e-6
 
     @property
-    def asleep_uw(self) -> float:
-        """Between blocks of audio."""
-        return max(1 - self.share, 0) * self.board.power.sleep_uw
+    def asleep_uw(self) -> float | None:
+        """Of the core between blocks of audio; nothing where it has no time to sleep."""
+        idle, sleep_uw = max(1 - self.share, 0), self.board.power.sleep_uw
+        return None if idle and sleep_uw is None else idle * (sleep_uw or 0)
 
     @property
-    def average_power_uw(self) -> float:
-        """Awake, asleep and the microphone."""
-        return self.awake_uw + self.asleep_uw + self.board.power.microphone_uw
+    def average_power_uw(self) -> float | None:
+        """Awake, asleep, capture and the microphone."""
+        if self.asleep_uw is None:
+            return None
+        return self.awake_uw + self.asleep_uw + self.board.power.capture_uw + self.board.power.microphone_uw
 
-    def battery_days(self, battery: Battery) -> float:
-        """Until it is empty; neither a regulator's loss nor the battery's own discharge counted."""
+    def battery_days(self, battery: Battery) -> float | None:
+        """Until it is empty; neither a regulator's loss nor the battery's own discharge counted. None where power is
+        unmeasured or the board does not keep up."""
+        if self.average_power_uw is None or not self.keeps_up:
+            return None
         if not self.average_power_uw:
             return inf
         return battery.energy_j / (self.average_power_uw * 1e-6) / SECONDS_PER_HOUR / HOURS_PER_DAY
 
     def sentence(self, battery: Battery) -> str:
         """All of it, for people."""
-        awake, asleep, microphone, average = (f"{value / 1e3:.2f}" for value in (
-            self.awake_uw, self.asleep_uw, self.board.power.microphone_uw, self.average_power_uw))
         head = f"{self.inferences_per_s:g} inferences a second: {100 * self.share:.1f} % of the core"
+        if self.average_power_uw is None:
+            return f"{head}, awake {_mw(self.awake_uw)} mW; asleep unmeasured, so no battery days"
         if not self.keeps_up:
-            return f"{head}: it does not keep up; {average} mW"
-        return (f"{head}, {average} mW on average (awake {awake}, asleep {asleep}, microphone {microphone}); "
+            return f"{head}: it does not keep up; {_mw(self.average_power_uw)} mW"
+        return (f"{head}, {_mw(self.average_power_uw)} mW on average ({self._parts()}); "
                 f"{battery}: {self.battery_days(battery):.1f} days{self._overload(battery)}")
+
+    def _parts(self) -> str:
+        power = self.board.power
+        return (f"awake {_mw(self.awake_uw)}, asleep {_mw(self.asleep_uw)}, capture {_mw(power.capture_uw)}, "
+                f"microphone {_mw(power.microphone_uw)}")
 
     def _overload(self, battery: Battery) -> str:
         ma = self.average_power_uw * 1e-3 / battery.volts
         return f", but made for {battery.most_ma:g} mA, not {ma:.2f}" if ma > battery.most_ma else ""
+
+
+def _mw(power_uw: float) -> str:
+    return f"{power_uw / 1e3:.2f}"
 
 
 def parse_rate(text: str) -> float:

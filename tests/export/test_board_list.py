@@ -13,6 +13,7 @@ from export.board_list import (
     HELLO_EDGE,
     NOTE,
     Fit,
+    board_summary,
     board_table,
     fit,
     fit_summary,
@@ -66,6 +67,17 @@ def test_a_net_slower_than_once_a_second_is_marked():
     slow = fit(replace(NANO, clock_hz=enough_hz - 1), "small", SMALL, "portable")
     assert str(slow).endswith("% *")
     assert not fit_summary(slow)["keeps_up"]
+
+
+def test_stated_cycles_are_marked():
+    an500 = load_board("mps2-an500")
+    found = fit(an500, "small", SMALL, "portable")
+    assert str(found).startswith(f"~{found.price.whole.latency_ms:.0f} ms")
+    assert "~: of stated cycles" in fit_table([[found]])
+    row = board_summary([found], "portable")
+    assert row["cycles_source"].startswith("stated")
+    assert (row["sleep_uw"], row["pj_per_cycle_source"]) == (None, an500.power.pj_per_cycle_source)
+    assert board_summary([fit(NANO, "small", SMALL, "portable")], "portable")["cycles_source"].startswith("Arm DDI")
 
 
 def test_a_core_that_nobody_calibrated_is_unknown():

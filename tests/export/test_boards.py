@@ -39,11 +39,19 @@ def test_each_figure_has_a_source_and_what_is_no_fact_is_marked(name):
     parts = [part for part in (board, board.power, board.emulator, *board.regions) if part]
     said = {field.name: getattr(part, field.name) for part in parts for field in fields(part) if "source" in field.name}
     texts = {field: text for field, text in said.items() if field != "sources"}
-    assert {"clock_hz_source", "wait_states_source", "pj_per_cycle_source", "sleep_uw_source", "microphone_uw_source",
-            "supply_v_source", "source"} <= set(texts)
+    assert {"clock_hz_source", "wait_states_source", "pj_per_cycle_source", "sleep_uw_source", "capture_uw_source",
+            "microphone_uw_source", "supply_v_source", "source"} <= set(texts)
     assert all(len(text.split()) > 3 and "\n" not in text and "  " not in text for text in texts.values())
     assert any(mark in board.power.pj_per_cycle_source for mark in ("stand-in", "unmeasured"))
-    assert (board.power.microphone_uw > 0) == (board.microphone != "none")
+    assert (board.power.microphone_uw > 0) == (board.power.capture_uw > 0) == (board.microphone != "none")
+    assert (board.power.sleep_uw is None) == (board.emulator is not None)
+
+
+def test_the_nano_s_energy_says_what_it_rests_on():
+    power = load_board("nano33ble").power
+    assert "DC/DC" in power.pj_per_cycle_source
+    assert "start-up (board.c) leaves off" in power.pj_per_cycle_source
+    assert power.sleep_uw < power.capture_uw
 
 
 @pytest.mark.skipif(not have("arm-none-eabi-gcc"), reason=install_line("arm-none-eabi-gcc"))
@@ -97,9 +105,11 @@ def test_wait_states_are_taken_as_they_are(altered):
     assert load_board("mine", altered("wait_states = 0", "wait_states = 4")).wait_states == 4
 
 
-FIGURES = ("clock_hz", "wait_states", "pj_per_cycle", "sleep_uw", "microphone_uw", "supply_v", "instructions_per_tick")
-FIELDS = (*FIGURES, *(f"{figure}_source" for figure in FIGURES), "title", "core", "cpu_flags", "microphone", "flasher",
-          "name", "kind", "origin", "length", "source", "sources", "defines", "machine", "channel")
+FIGURES = ("clock_hz", "wait_states", "pj_per_cycle", "capture_uw", "microphone_uw", "supply_v",
+           "instructions_per_tick")
+FIELDS = (*FIGURES, *(f"{figure}_source" for figure in FIGURES), "sleep_uw_source", "title", "core", "cpu_flags",
+          "microphone", "flasher", "name", "kind", "origin", "length", "source", "sources", "defines", "machine",
+          "channel")
 
 
 @pytest.mark.parametrize("field", FIELDS)
@@ -130,9 +140,10 @@ def test_a_field_that_is_missing_or_of_another_type_is_named(altered, field, lin
     ("pj_per_cycle = 155.0", "pj_per_cycle = -1", "power.pj_per_cycle is -1; allowed: a number from 1 to 10000"),
     ("pj_per_cycle = 155.0", "pj_per_cycle = 155000", "power.pj_per_cycle is 155000; allowed"),
     ("pj_per_cycle = 155.0", "pj_per_cycle = nan", "power.pj_per_cycle is nan; allowed"),
-    ("sleep_uw = 0.0", "sleep_uw = 3876", "power.sleep_uw is 3876; allowed: .* 0 to 3875, what the core draws"),
-    ("sleep_uw = 0.0", "sleep_uw = -1", "power.sleep_uw is -1; allowed"),
-    ("microphone_uw = 0.0", "microphone_uw = 1", "power.microphone_uw is 1; allowed: .* 0 to 0: the board has none"),
+    ("sleep_uw_source =", "sleep_uw = 0\nsleep_uw_source =",
+     "power.sleep_uw is 0; allowed: no figure where its source begins with 'unmeasured'"),
+    ("capture_uw = 0.0", "capture_uw = 1", "power.capture_uw is 1; allowed: .* 0 to 0: the board has no microphone"),
+    ("microphone_uw = 0.0", "microphone_uw = 1", "power.microphone_uw is 1; allowed: .* 0 to 0: the board has no"),
     ("supply_v = 3.3", "supply_v = 230", "power.supply_v is 230; allowed: a number from 0.8 to 6"),
     ("[power]", "[[power]]", r"power is \[.*; allowed: a table"),
     ("[power]", "[power]\nsleep_mw = 1", "power.sleep_mw is no field; allowed: pj_per_cycle, "),
@@ -148,6 +159,13 @@ def test_a_field_that_is_missing_or_of_another_type_is_named(altered, field, lin
      r"memory\[0\].offset is 4193536; allowed: a whole number from 0 to 4193280"),
     ("length = 0x400000", "length = 0x400000\noffset = -4", r"memory\[0\].offset is -4; allowed"),
     ("origin = 0x20000000", "origin = 0x10", "ssram1 and ssram23 overlap"),
+    ("origin = 0x20000000", "origin = 0x20000004", r"memory\[1\].origin is 536870916; allowed: .*, a multiple of 8$"),
+    ("origin = 0x00000000", "origin = 0x100", r"memory\[0\].origin is 256; allowed: .*, a multiple of 512$"),
+    ("length = 0x400000", "length = 0x400000\noffset = 0x100",
+     r"memory\[0\].offset is 256; allowed: .*, a multiple of 512$"),
+    ('name = "ssram23"', 'name = "ssram1"', "memory has 2 regions ssram1; allowed: each name once"),
+    ("semihosting.c", r"semi\u0000hosting.c", r"firmware.sources is .*semi\\x00.*; allowed: .*, no control characters"),
+    ('title = "Arm', r'title = "Arm\n', r"title is 'Arm\\n.*; allowed: a text, no control characters"),
     ("origin = 0x20000000", "origin = 0xFFC00001", r"memory\[1\].origin is 4290772993; allowed: .* to 4290772992"),
     ("semihosting.c", "nowhere.c", r"firmware.sources names \S*nowhere.c, and there is no such file"),
     ("defines = {}", 'defines = { A = "b" }', "firmware.defines.A is 'b'; allowed"),
@@ -162,6 +180,15 @@ def test_wrong_fields_are_named(altered, old, new, message):
         load_board("mine", altered(old, new))
     assert "board.toml" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("new", "message"), [
+    ("sleep_uw = 9921", "sleep_uw is 9921; allowed: .* 0 to 9920, what the core draws awake"),
+    ("sleep_uw = -1", "sleep_uw is -1; allowed"), ("sleep_uw = {}", "sleep_uw is {}; allowed"),
+    ("", "sleep_uw is missing; allowed: .*, or no such field and a source that begins with 'unmeasured'")])
+def test_power_asleep_is_between_nothing_and_awake_or_unmeasured(altered, new, message):
+    with pytest.raises(UserError, match=f"power.{message}"):
+        load_board("mine", altered("sleep_uw = 13.2", new, "nano33ble"))
 
 
 def test_memory_that_is_no_table(altered):

@@ -14,6 +14,7 @@ from export.cost import Cost
     ("small", Limits(operations=6e6, memory_bytes=80e3)),
     ("ops<=2M mem<=40k", Limits(operations=2e6, memory_bytes=40e3)),
     ("  MS<=100   uj<=.5 ", Limits(latency_ms=100, energy_uj=0.5)),
+    ("ms<=100ms uj<=8e2uJ", Limits(latency_ms=100, energy_uj=800)),
     ("ms<=100 uj<=800 ram<=32k flash<=64k", Limits(latency_ms=100, energy_uj=800, ram_bytes=32e3, flash_bytes=64e3)),
     ("cycles<=2e6 flash<=1.5m ram<=900", Limits(cycles=2e6, flash_bytes=1.5e6, ram_bytes=900)),
     ("ram<=32KiB flash<=64kB mem<=1Mi", Limits(ram_bytes=32 * 1024, flash_bytes=64e3, memory_bytes=1 << 20)),
@@ -33,11 +34,23 @@ def test_wrong_budgets_name_the_part(part):
 
 
 @pytest.mark.parametrize(("part", "unit"), [
-    ("ops<=5mk", "mk"), ("ops<=5kk", "kk"), ("ms<=1s", "s"), ("uj<=2mj", "mj"), ("ops<=5kb", "kb"), ("ram<=3w", "w")])
+    ("ops<=5mk", "mk"), ("ops<=5kk", "kk"), ("ms<=1s", "s"), ("uj<=2mj", "mj"), ("ops<=5kb", "kb"), ("ram<=3w", "w"),
+    ("ms<=100uj", "uj"), ("ops<=5ops", "ops"),
+    *((f"{name}<=1{unit}", unit) for name in ("ms", "uj") for unit in ("k", "m", "ki", "mi", "b", f"k{name}"))])
 def test_an_unknown_unit_is_named_with_those_there_are(part, unit):
     name = part.partition("<")[0]
     with pytest.raises(UserError, match=f"'{part}' has the unit '{unit}'; allowed behind {name}: none"):
         parse_budget(part)
+
+
+def test_what_may_stand_behind_a_time_is_its_own_unit():
+    with pytest.raises(UserError, match="behind ms: none, ms$"):
+        parse_budget("ms<=100m")
+
+
+def test_blanks_inside_a_limit_are_explained():
+    with pytest.raises(UserError, match="separated by spaces and without blanks inside: ms<=100, not ms <= 100$"):
+        parse_budget("ms <= 100")
 
 
 @pytest.mark.parametrize(("text", "both"), [
