@@ -6,14 +6,16 @@ Instructions, cycles and bytes of code are those measured for the board's core a
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 
 from export.boards import Board
-from export.footprint import constant_bytes, up_to_word
+from export.footprint import up_to_word
 from export.graph import Graph, layer_shapes
 from export.image import STACK_BYTES
 from export.kernels import PORTABLE, KernelSet
 from export.layer_costs import FOLDER, LayerCosts, load_costs
+from export.layer_memory import LayerMemory, array_bytes, layer_memory
 from export.plan import aligned, make_plan, op_bytes
 from export.runs import takes_features
 from export.shape import LayerShape, NetShape
@@ -94,6 +96,15 @@ class Price:
 
 
 @dataclass(frozen=True)
+class Priced:
+    """A layer alone. cost: but for the arena, which depends on the layers before it."""
+
+    kind: str
+    cost: Cost
+    memory: LayerMemory
+
+
+@dataclass(frozen=True)
 class Tariff:
     """What layers cost on a board with a kernel set."""
 
@@ -114,21 +125,31 @@ class Tariff:
                    code.plain.get(board.name))
         return hashlib.sha256(repr(figures).encode()).hexdigest()[:12]
 
-    def layer(self, shape: LayerShape) -> Cost:
-        """Of one layer: constants, its own code, arena, time and energy."""
+    def layer(self, shape: LayerShape) -> Priced:
+        """Of one layer that has no weights yet; computed once."""
+        if shape not in self._known:
+            memory = layer_memory(shape, self.costs.kernels, self.board.core)
+            self._known[shape] = Priced(work_of(shape).kind, self._layer(shape, memory.array_bytes), memory)
+        return self._known[shape]
+
+    @cached_property
+    def _known(self) -> dict[LayerShape, "Priced"]:
+        return {}
+
+    def _layer(self, shape: LayerShape, arrays: int, arena: int = 0) -> Cost:
+        """Bytes of its arrays and its own code, time and energy; arena: in use while it runs."""
         work = work_of(shape)
-        calls = self.costs.footprint.calls[work.kind]
         busy = self._busy(self.costs.instructions_of(work), self.costs.cycles_of(work))
         return replace(busy, operations=2 * shape.macs, macs=shape.macs,
                        model_bytes=shape.weight_bytes + shape.biases, activation_bytes=shape.activations,
-                       flash_bytes=constant_bytes(shape) + calls, arena_bytes=sum(map(aligned, shape.live_bytes)))
+                       flash_bytes=arrays + self.costs.footprint.calls[work.kind], arena_bytes=arena)
 
-    def firmware(self, layers: Iterable[LayerShape], held_bytes: tuple[int, int], coefficients: int) -> Cost:
+    def firmware(self, kinds: Iterable[str], held_bytes: tuple[int, int], coefficients: int) -> Cost:
         """What an image holds beside a net's layers: app, kernels, libraries, buffers, stack.
 
-        held_bytes: of the net's input and output. coefficients: of our features; 0 where the net does not take them.
+        kinds: of the layers. held_bytes: of the net's input and output. coefficients: of our features; 0 where the net
+        does not take them.
         """
-        kinds = {work_of(layer).kind for layer in layers}
         footprint, board = self.costs.footprint, self.board.name
         buffers = footprint.firmware(board, coefficients > 0).buffer_bytes + sum(map(up_to_word, held_bytes))
         return Cost(flash_bytes=footprint.shared_bytes(kinds, board, coefficients), buffer_bytes=buffers,
@@ -147,23 +168,30 @@ class Tariff:
 
     def shape(self, net: NetShape) -> Price:
         """Of a net that has no weights yet."""
-        layers = net.layers()
-        firmware = self.firmware(layers, (net.input_bytes, net.n_labels), net.n_coefficients)
-        return self._price(layers, firmware, self.frame(net.n_coefficients))
+        root, layers = 0, []
+        for shape in net.layers():
+            known = self.layer(shape)
+            arena, root = known.memory.occupy(shape, root)
+            layers.append(Layer(shape.name, known.kind, shape, replace(known.cost, arena_bytes=arena)))
+        firmware = self.firmware({layer.kind for layer in layers}, (net.input_bytes, net.n_labels), net.n_coefficients)
+        return _price(layers, firmware, self.frame(net.n_coefficients))
 
     def graph(self, net: Graph) -> Price:
         """Of a net as the exporter reads it."""
         kernel_of = KernelSet(self.costs.kernels).kernel_of(self.board.core)
         plan = make_plan(net, kernel_of)
-        layers = layer_shapes(net, op_bytes(net, plan, kernel_of))
+        computing = [i for i, op in enumerate(net.ops) if op.kind != "RESHAPE"]
+        arrays, arenas = array_bytes(net, kernel_of), op_bytes(net, plan, kernel_of)
+        layers = [Layer(shape.name, work_of(shape).kind, shape, self._layer(shape, arrays[i], arenas[i]))
+                  for i, shape in zip(computing, layer_shapes(net), strict=True)]
         coefficients = net.input.shape[2] if takes_features(net) else 0
-        firmware = self.firmware(layers, (net.input.bytes, net.output.bytes), coefficients)
+        firmware = self.firmware({layer.kind for layer in layers}, (net.input.bytes, net.output.bytes), coefficients)
         firmware = replace(firmware, arena_bytes=plan.arena_bytes)
-        return self._price(layers, firmware, self.frame(coefficients) if coefficients else None)
+        return _price(layers, firmware, self.frame(coefficients) if coefficients else None)
 
-    def _price(self, shapes: tuple[LayerShape, ...], firmware: Cost, frame: Cost | None) -> Price:
-        layers = tuple(Layer(shape.name, work_of(shape).kind, shape, self.layer(shape)) for shape in shapes)
-        return Price(sum((layer.cost for layer in layers), firmware), layers, firmware, frame)
+
+def _price(layers: list[Layer], firmware: Cost, frame: Cost | None) -> Price:
+    return Price(sum((layer.cost for layer in layers), firmware), tuple(layers), firmware, frame)
 
 
 def summary_of_price(price: Price) -> dict:

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from datasets.console import UserError
-from export.shape import LayerShape
 
-INT32_BYTES = 4
+WORD_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -63,11 +62,6 @@ class Footprint:
         return firmware.flash_bytes + coefficients * firmware.coefficient_bytes + sum(sections.values())
 
 
-def constant_bytes(layer: LayerShape) -> int:
-    """Arrays of a layer: int8 weights, an int32 each for biases, multipliers and shifts."""
-    return up_to_word(layer.weight_bytes) + INT32_BYTES * (layer.biases + 2 * layer.multipliers)
-
-
 def up_to_word(size: int) -> int:
-    return -(-size // INT32_BYTES) * INT32_BYTES
+    return -(-size // WORD_BYTES) * WORD_BYTES
 

@@ -1,7 +1,6 @@
 """The one representation of a trained net: NHWC tensors, TFLite's op names, quantization on the tensor."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
@@ -115,12 +114,9 @@ def bias_of(graph: Graph, op: Op) -> np.ndarray:
     return np.zeros(graph.result(op).shape[-1], np.int32)
 
 
-def layer_shapes(graph: Graph, live_bytes: Sequence[int] = ()) -> tuple[LayerShape, ...]:
-    """What export.cost prices: the ops that compute, in order, which RESHAPE does not. live_bytes: of the arena while
-    each op runs, where a plan is made."""
-    shapes = tuple(layer_shape(graph, i) for i, op in enumerate(graph.ops) if op.kind != "RESHAPE")
-    return tuple(replace(shape, live_bytes=(live_bytes[int(shape.name.partition(":")[0])],)) for shape in shapes) \
-        if live_bytes else shapes
+def layer_shapes(graph: Graph) -> tuple[LayerShape, ...]:
+    """What export.cost prices: the ops that compute, in order, which RESHAPE does not."""
+    return tuple(layer_shape(graph, i) for i, op in enumerate(graph.ops) if op.kind != "RESHAPE")
 
 
 def layer_shape(graph: Graph, index: int) -> LayerShape:

@@ -11,10 +11,10 @@ from export.boards import Board, load_board
 from export.c_writer import write_c
 from export.cost import Price, Tariff, summary_of_price
 from export.cost_report import layer_table
-from export.footprint import constant_bytes
 from export.graph import Graph, layer_shapes
 from export.image import WORK, Features, Image, build_image, discard_image, write_tables
 from export.kernels import KernelSet, load_kernels
+from export.layer_memory import array_bytes
 from export.networks import Network, prefixes
 from export.onnx_writer import to_onnx
 from export.plan import Plan, op_bytes
@@ -45,13 +45,14 @@ class Net:
 class Exported:
     """What export_nets wrote.
 
-    plans: of the nets' arenas, in order. image: None where left_out says why; left_out: a line for each thing not
-    written.
+    plans: of the nets' arenas, in order. constant_bytes: of all their arrays. image: None where left_out says why;
+    left_out: a line for each thing not written.
     """
 
     folder: Path
     nets: tuple[Net, ...]
     plans: tuple[Plan, ...]
+    constant_bytes: int
     image: Image | None
     left_out: tuple[str, ...]
 
@@ -97,14 +98,16 @@ def export_nets(nets: tuple[Net, ...], board: Board, folder: Path, kernels: Kern
     """
     discard_image(folder)
     plans = tuple(_write_net(net, board, folder, kernels) for net in nets)
+    constants = sum(sum(array_bytes(net.graph, kernels.kernel_of(board.core))) for net in nets)
     networks = tuple(net.network for net in nets)
     features, left_out = _features(nets[0].graph)
     if not have(*ARM_TOOLS):
         write_tables(networks, features, folder / WORK)
-        return Exported(folder, nets, plans, None, (*left_out, f"firmware image: {install_line(ARM_TOOLS[0])}"))
+        untold = (*left_out, f"firmware image: {install_line(ARM_TOOLS[0])}")
+        return Exported(folder, nets, plans, constants, None, untold)
     features, untested = _with_self_test(features)
     image = build_image(folder, networks, board, folder, features, kernels)
-    return Exported(folder, nets, plans, image, (*left_out, *untested))
+    return Exported(folder, nets, plans, constants, image, (*left_out, *untested))
 
 
 def _write_net(net: Net, board: Board, folder: Path, kernels: KernelSet) -> Plan:
@@ -157,16 +160,11 @@ def memory_map(exported: Exported, board: Board) -> str:
     image = exported.image
     if image is None:
         return (f"networks: arena {max(plan.arena_bytes for plan in exported.plans)} B, constants "
-                f"{sum(map(constants_of, exported.nets))} B")
+                f"{exported.constant_bytes} B")
     rows = [("flash", image.flash_bytes, board.flash_bytes), ("RAM", image.ram_bytes, board.ram_bytes)]
     lines = [f"{name:<6}{used:>8} of {there} B ({100 * used / there:.1f} %)" for name, used, there in rows]
     parts = (("arena", image.arena_bytes), ("buffers", image.buffer_bytes), ("stack", image.stack_bytes))
     return "\n".join([*lines, *(f"  {name:<8}{size:>8} B" for name, size in parts)])
-
-
-def constants_of(net: Net) -> int:
-    """Bytes of a net's arrays."""
-    return sum(map(constant_bytes, layer_shapes(net.graph)))
 
 
 def summarize(run: Run, exported: Exported, board: Board, kernels: KernelSet, bill: Price | None) -> dict:
@@ -176,7 +174,7 @@ def summarize(run: Run, exported: Exported, board: Board, kernels: KernelSet, bi
     macs = sum(layer.macs for layer in layer_shapes(net.graph))
     costs_hash = {"costs_hash": Tariff.of(board, kernels.name).costs_hash} if bill else {}
     sizes = {**(summary_of_price(bill) if bill else {}), **costs_hash, "operations": 2 * macs, "macs": macs,
-             "constant_bytes": constants_of(net), "arena_bytes": exported.plans[0].arena_bytes}
+             "constant_bytes": exported.constant_bytes, "arena_bytes": exported.plans[0].arena_bytes}
     if image is not None:
         sizes |= {"flash_bytes": image.flash_bytes, "ram_bytes": image.ram_bytes,
                   "buffer_bytes": image.buffer_bytes, "stack_bytes": image.stack_bytes,

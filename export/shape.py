@@ -1,6 +1,7 @@
 """The shape of a net before it has weights: what growth changes and cost counts."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import ceil, prod
 
 from datasets.features import N_FRAMES
@@ -32,7 +33,7 @@ class LayerShape:
 
     op: TFLite's name; inputs, outputs: (h, w, c); window: of convolutions and pools.
     multipliers: requantizations that stand in an array; 0 where the layer has one or none.
-    live_bytes: of each tensor that lies in the arena while it runs.
+    reads_arena, writes_arena: whether its input and its output lie there; the net's own are the caller's.
     """
 
     name: str
@@ -41,7 +42,8 @@ class LayerShape:
     outputs: tuple[int, int, int]
     window: Window | None = None
     multipliers: int = 0
-    live_bytes: tuple[int, ...] = ()
+    reads_arena: bool = True
+    writes_arena: bool = True
 
     @property
     def values(self) -> int:
@@ -90,8 +92,7 @@ class NetShape:
     @property
     def plane(self) -> tuple[int, int]:
         """(h, w) behind the first convolution."""
-        rows, columns = FIRST_STRIDE[self.n_coefficients]
-        return ceil(N_FRAMES / rows), ceil(self.n_coefficients / columns)
+        return _plane(self.n_coefficients)
 
     @property
     def input_bytes(self) -> int:
@@ -99,26 +100,11 @@ class NetShape:
 
     def path_layers(self, path: int, in_c: int, out_c: int) -> tuple[LayerShape, ...]:
         """The layers that path layer `path` owns: its mix and, unless it is the last, the depthwise behind it."""
-        plane = self.plane
-        if path == 0:
-            kernel, stride = FIRST_KERNEL[self.n_coefficients], FIRST_STRIDE[self.n_coefficients]
-            mix = _convolution("conv0", "CONV_2D", (N_FRAMES, self.n_coefficients, 1), (*plane, out_c), kernel, stride)
-            mix = replace(mix, live_bytes=(mix.values,))
-        else:
-            mix = _convolution(f"pointwise{path}", "CONV_2D", (*plane, in_c), (*plane, out_c))
-        if path == len(self.widths) - 1:
-            return (mix,)
-        both = (*plane, out_c)
-        return mix, _convolution(f"depthwise{path + 1}", "DEPTHWISE_CONV_2D", both, both, DEPTHWISE_KERNEL)
+        return _path_layers(path, path == len(self.widths) - 1, in_c, out_c, self.n_coefficients)
 
     def head_layers(self, in_c: int) -> tuple[LayerShape, ...]:
         """Pooling, classifier and softmax behind the last path layer."""
-        pooled, scores = (1, 1, in_c), (1, 1, self.n_labels)
-        plane = (*self.plane, in_c)
-        return (LayerShape("pool", "AVERAGE_POOL_2D", plane, pooled, Window(self.plane, self.plane),
-                           live_bytes=(prod(plane), in_c)),
-                LayerShape("classifier", "FULLY_CONNECTED", pooled, scores, live_bytes=(in_c, self.n_labels)),
-                LayerShape("softmax", "SOFTMAX", scores, scores, live_bytes=(self.n_labels,)))
+        return _head_layers(in_c, self.n_labels, self.plane)
 
     def layers(self) -> tuple[LayerShape, ...]:
         """Every layer, in order."""
@@ -128,9 +114,36 @@ class NetShape:
         return (*paths, *self.head_layers(self.widths[-1]))
 
 
+def _plane(n_coefficients: int) -> tuple[int, int]:
+    rows, columns = FIRST_STRIDE[n_coefficients]
+    return ceil(N_FRAMES / rows), ceil(n_coefficients / columns)
+
+
+@lru_cache(1 << 16)
+def _path_layers(path: int, is_last: bool, in_c: int, out_c: int, n_coefficients: int) -> tuple[LayerShape, ...]:
+    plane = _plane(n_coefficients)
+    if path == 0:
+        kernel, stride = FIRST_KERNEL[n_coefficients], FIRST_STRIDE[n_coefficients]
+        mix = _convolution("conv0", "CONV_2D", (N_FRAMES, n_coefficients, 1), (*plane, out_c), kernel, stride)
+        mix = replace(mix, reads_arena=False)
+    else:
+        mix = _convolution(f"pointwise{path}", "CONV_2D", (*plane, in_c), (*plane, out_c))
+    both = (*plane, out_c)
+    name = f"depthwise{path + 1}"
+    return (mix,) if is_last else (mix, _convolution(name, "DEPTHWISE_CONV_2D", both, both, DEPTHWISE_KERNEL))
+
+
+@lru_cache(1 << 12)
+def _head_layers(in_c: int, n_labels: int, plane: tuple[int, int]) -> tuple[LayerShape, ...]:
+    pooled, scores = (1, 1, in_c), (1, 1, n_labels)
+    return (LayerShape("pool", "AVERAGE_POOL_2D", (*plane, in_c), pooled, Window(plane, plane)),
+            LayerShape("classifier", "FULLY_CONNECTED", pooled, scores),
+            LayerShape("softmax", "SOFTMAX", scores, scores, writes_arena=False))
+
+
 def _convolution(name: str, op: str, inputs: tuple, outputs: tuple, kernel=(1, 1), stride=(1, 1)) -> LayerShape:
-    """With SAME padding, a scale per output channel, and both tensors in the arena."""
+    """With SAME padding and a scale per output channel."""
     sizes = zip(inputs[:2], kernel, stride, strict=True)
     before, after = zip(*(same_padding(*each) for each in sizes), strict=True)
     window = Window(kernel, stride, padding_before=before, padding_after=after)
-    return LayerShape(name, op, inputs, outputs, window, outputs[2], (prod(inputs), prod(outputs)))
+    return LayerShape(name, op, inputs, outputs, window, outputs[2])

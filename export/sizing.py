@@ -7,9 +7,9 @@ from pathlib import Path
 from datasets.features import N_FRAMES, MfccQuantizer
 from datasets.parallel import parallel_map
 from export.boards import Board
-from export.footprint import Firmware, Footprint, constant_bytes, up_to_word
-from export.graph import layer_shape
+from export.footprint import Firmware, Footprint, up_to_word
 from export.image import FIRMWARE, Features, Image
+from export.layer_memory import array_bytes
 from export.measurement import Bench
 from export.sweep import FRAME_COEFFICIENTS, SweepLayer
 
@@ -78,8 +78,8 @@ def footprint(bench: Bench, boards: tuple[Board, ...], layers: dict[str, SweepLa
     found = tuple(parallel_map(parts_of, [*kinds.values(), *images.values()], "measuring code", "image"))
     of_kinds = dict(zip(kinds, found, strict=False))
     of_images = dict(zip(images, found[len(kinds):], strict=True))
-    calls = {kind: parts.network - constant_bytes(layer_shape(layers[kind].graph(), 0))
-             for kind, parts in of_kinds.items()}
+    kernel_of = bench.kernels.kernel_of(bench.board.core)
+    calls = {kind: parts.network - array_bytes(layers[kind].graph(), kernel_of)[0] for kind, parts in of_kinds.items()}
     plain = {board.name: _firmware(of_images[board.name, 0]) for board in boards}
     featured = {board.name: _featured(*(of_images[board.name, n] for n in FRAME_COEFFICIENTS)) for board in boards}
     return Footprint({kind: parts.shared for kind, parts in of_kinds.items()}, calls, featured, plain)

@@ -5,7 +5,7 @@ Taps in the padding cost nothing: only those inside the plane are counted.
 """
 
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache
 
 from export.graph import Graph, layer_shapes
 from export.operators.convolution import is_strided_row
@@ -23,7 +23,6 @@ class Work:
     amounts: dict[str, float]
 
 
-@lru_cache(1 << 14)
 def work_of(layer: LayerShape) -> Work:
     """Kind and amounts of a layer."""
     kind, amounts = _WORK[layer.op](_as_written(layer))

@@ -9,7 +9,7 @@ import numpy as np
 
 from export.budget import Limits
 from export.cost import PEAKS, QUANTITIES, Cost, Tariff, hello_edge_memory, ram_bytes
-from export.shape import NetShape
+from export.shape import LayerShape, NetShape
 
 WIDTH_STEP = 4  # kernels on Cortex-M fall off a cliff between multiples of 4 (DESIGN, Growth 9)
 
@@ -24,14 +24,17 @@ class Selection:
 
 @dataclass(frozen=True)
 class _Labels:
-    """Partial choices that end in the same width. costs float [n, quantities], gains [n], counts int [n, layers]."""
+    """Partial choices that end in the same width. costs float [n, quantities]; roots [n]: bytes of the arena's block
+    that the last output lies in; gains [n], counts int [n, layers]."""
 
     costs: np.ndarray
+    roots: np.ndarray
     gains: np.ndarray
     counts: np.ndarray
 
 
 _IS_PEAK = np.array([name in PEAKS for name in QUANTITIES])
+_ARENA = QUANTITIES.index("arena_bytes")
 
 
 def select(shape: NetShape, gains: tuple[np.ndarray, ...], limits: Limits, tariff: Tariff, spend: str = "energy_uj",
@@ -43,10 +46,10 @@ def select(shape: NetShape, gains: tuple[np.ndarray, ...], limits: Limits, tarif
     """
     options = [_options(g, step) for g in gains]
     firmware = np.array([astuple(tariff.shape(shape).firmware)], float)
-    labels = {1: _Labels(firmware, np.zeros(1), np.zeros((1, 0), int))}
+    labels = {1: _Labels(firmware, np.zeros(1), np.zeros(1), np.zeros((1, 0), int))}
     for path, choices in enumerate(options):
         labels = _extend(shape, path, labels, choices, limits, tariff)
-    ends = [_add(label, _price(shape.head_layers(width), tariff), 0.0, None) for width, label in labels.items()]
+    ends = [_add(label, shape.head_layers(width), tariff, 0.0, None) for width, label in labels.items()]
     final = _within(_merge(ends), limits)
     if not len(final.gains):
         return Selection(tuple(np.array([], np.int64) for _ in gains), 0.0)
@@ -62,33 +65,38 @@ def _options(gains: np.ndarray, step: int) -> list[tuple[int, int, float]]:
     return [(len(gains) + k, k, float(totals[k])) for k in range(0, len(best) + 1, step)]
 
 
-def _price(layers, tariff: Tariff) -> np.ndarray:
-    return np.array(astuple(sum(map(tariff.layer, layers), Cost())), float)
-
-
 def _extend(shape: NetShape, path: int, labels: dict[int, _Labels], choices, limits: Limits,
             tariff: Tariff) -> dict[int, _Labels]:
     """Labels behind path layer `path`, by its width."""
     def behind(width: int, count: int, gain: float) -> _Labels:
-        parts = [_add(label, _price(shape.path_layers(path, in_c, width), tariff), gain, count)
+        parts = [_add(label, shape.path_layers(path, in_c, width), tariff, gain, count)
                  for in_c, label in labels.items()]
         return _undominated(_within(_merge(parts), limits))
     return {width: behind(width, count, gain) for width, count, gain in choices}
 
 
-def _add(labels: _Labels, price: np.ndarray, gain: float, count: int | None) -> _Labels:
+def _add(labels: _Labels, layers: tuple[LayerShape, ...], tariff: Tariff, gain: float, count: int | None) -> _Labels:
+    """These layers behind those of each label."""
+    known, roots = [tariff.layer(layer) for layer in layers], labels.roots
+    price = np.array(astuple(sum((each.cost for each in known), Cost())), float)
     costs = np.where(_IS_PEAK, np.maximum(labels.costs, price), labels.costs + price)
+    for layer, each in zip(layers, known, strict=True):
+        arena, roots = each.memory.occupy(layer, roots)
+        costs[:, _ARENA] = np.maximum(costs[:, _ARENA], arena)
     counts = labels.counts if count is None else np.column_stack([labels.counts, np.full(len(costs), count)])
-    return _Labels(costs, labels.gains + gain, counts)
+    return _Labels(costs, roots, labels.gains + gain, counts)
 
 
 def _merge(labels: list[_Labels]) -> _Labels:
-    rows = ((x.costs, x.gains, x.counts) for x in labels)
-    return _Labels(*(np.concatenate(parts) for parts in zip(*rows, strict=True)))
+    return _Labels(*(np.concatenate(parts) for parts in zip(*map(_fields, labels), strict=True)))
 
 
 def _keep(labels: _Labels, keep: np.ndarray) -> _Labels:
-    return _Labels(labels.costs[keep], labels.gains[keep], labels.counts[keep])
+    return _Labels(*(each[keep] for each in _fields(labels)))
+
+
+def _fields(labels: _Labels) -> tuple[np.ndarray, ...]:
+    return labels.costs, labels.roots, labels.gains, labels.counts
 
 
 def _limited(costs: np.ndarray, limits: Limits) -> np.ndarray:
@@ -104,10 +112,10 @@ def _within(labels: _Labels, limits: Limits) -> _Labels:
 
 
 def _undominated(labels: _Labels) -> _Labels:
-    """Drop every label that another one beats or equals in gain and in every quantity."""
+    """Drop every label that another one beats or equals in gain, in every quantity and in the memory that it leaves."""
     order = np.lexsort((labels.costs[:, QUANTITIES.index("energy_uj")], -labels.gains))
-    kept: list[int] = []
+    prices, kept = np.column_stack([labels.costs, labels.roots]), []
     for i in order:
-        if not kept or not (labels.costs[kept] <= labels.costs[i]).all(1).any():
+        if not kept or not (prices[kept] <= prices[i]).all(1).any():
             kept.append(i)
     return _keep(labels, np.array(kept, int))

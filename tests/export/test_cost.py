@@ -13,9 +13,11 @@ from export.cost import PEAKS, QUANTITIES, Cost, Tariff, cost, hello_edge_memory
 from export.cost_report import layer_table
 from export.image import Features
 from export.kernels import load_kernels
+from export.layer_costs import load_costs
 from export.measurement import Bench
 from export.runs import input_quantizer, takes_features
 from export.shape import NetShape
+from export.shape_graph import graph_of
 from export.tflite_reader import read_tflite
 from export.toolchain import have, install_line
 from tests.export.models import Chain
@@ -115,12 +117,14 @@ def test_a_board_that_was_not_measured_is_refused():
         cost(NetShape((8, 8)), replace(NANO, name="mine"))
 
 
-def test_a_shape_costs_what_its_graph_does():
-    shape = NetShape((8, 12, 7), 10, 12)
-    graph = read_tflite(Chain((1, 49, 10, 1)).conv(8, (10, 4), (2, 2)).depthwise().conv(12, (1, 1)).depthwise()
-                        .conv(7, (1, 1)).average_pool((25, 5), (25, 5)).reshape((1, 7)).dense(12, per_channel=False)
-                        .softmax().content())
-    assert astuple(cost(shape, NANO).whole) == astuple(cost(graph, NANO).whole)
+@pytest.mark.parametrize(("kernels", "core"), [("portable", "m4"), ("tuned", "m4"), ("cmsis-nn", "m4"),
+                                               ("cmsis-nn", "m55")])
+@pytest.mark.parametrize("widths", [(8, 12, 7), (64, 64, 64), (40, 16, 16, 52), (52, 68, 60, 56, 120)])
+def test_a_shape_costs_what_its_graph_does(kernels, core, widths):
+    """By whatever kernels, in place and with scratch or not; the figures of other costs serve where there are none."""
+    costs = replace(load_costs(core_board(core).core, "portable"), kernels=kernels)
+    tariff, shape = Tariff(core_board(core), costs), NetShape(widths, 10, 12)
+    assert astuple(tariff.shape(shape).whole) == astuple(tariff.graph(graph_of(shape)).whole)
 
 
 def check_against_linker(board, graphs, folder) -> None:

@@ -17,10 +17,9 @@ from export import mcu, toolchain
 from export.boards import load_board
 from export.cost import Tariff
 from export.cost_report import layer_table
-from export.footprint import constant_bytes
-from export.graph import layer_shapes
 from export.kernels import load_kernels
 from export.layer_costs import load_costs
+from export.layer_memory import array_bytes
 from export.runs import resolve
 from export.stimuli import random_inputs
 from export.toolchain import have, install_line
@@ -128,14 +127,16 @@ def test_foreign_model_without_our_features(tmp_path, monkeypatch):
     assert "kws_features" not in (folder / "firmware.map").read_text()
 
 
-def test_constant_bytes_are_those_of_the_generated_arrays(tmp_path):
+@pytest.mark.parametrize("kernels", ["portable", "tuned"])
+def test_array_bytes_are_those_of_the_generated_arrays(kernels, tmp_path):
     """Of any operator, padded to words."""
+    kernel_of = load_kernels(kernels, None).kernel_of("cortex-m4")
     for i in range(4):
         graph = whole_net(i)
-        mcu.write_c(graph, tmp_path)
+        mcu.write_c(graph, tmp_path, kernel_of=kernel_of)
         arrays = re.findall(r"static const int(\d+)_t \w+\[(\d+)\]", (tmp_path / "network.c").read_text())
         sizes = [int(bits) // 8 * int(count) for bits, count in arrays]
-        assert sum(map(constant_bytes, layer_shapes(graph))) == sum(-(-size // 4) * 4 for size in sizes)
+        assert sum(array_bytes(graph, kernel_of)) == sum(-(-size // 4) * 4 for size in sizes)
 
 
 def test_unknown_board(tmp_path, monkeypatch):
