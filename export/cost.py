@@ -150,9 +150,8 @@ class Tariff:
 
     def graph(self, net: Graph) -> Price:
         """Of a net as the exporter reads it."""
-        kernel_of = KernelSet(self.costs.kernels).kernel_of(self.board.core)
-        plan = make_plan(net, kernel_of)
-        layers = layer_shapes(net, op_bytes(net, plan, kernel_of))
+        plan = make_plan(net, KernelSet(self.costs.kernels).kernel_of(self.board.core))
+        layers = layer_shapes(net, op_bytes(net, plan))
         coefficients = net.input.shape[2] if takes_features(net) else 0
         firmware = self.firmware(layers, (net.input.bytes, net.output.bytes), coefficients)
         firmware = replace(firmware, arena_bytes=plan.arena_bytes)
