@@ -15,7 +15,7 @@ from export.graph import Graph, layer_shapes
 from export.image import STACK_BYTES
 from export.kernels import PORTABLE, KernelSet
 from export.layer_costs import FOLDER, LayerCosts, load_costs
-from export.layer_memory import LayerMemory, array_bytes, layer_memory
+from export.layer_memory import ArenaUse, LayerMemory, array_bytes, layer_memory
 from export.plan import aligned, make_plan, op_bytes
 from export.runs import takes_features
 from export.shape import LayerShape, NetShape
@@ -167,12 +167,12 @@ class Tariff:
                     energy_uj=cycles * self.board.pj_per_cycle * 1e-6)
 
     def shape(self, net: NetShape) -> Price:
-        """Of a net that has no weights yet."""
-        root, layers = 0, []
+        """Of a net that has no weights yet. A layer's arena_bytes are those of the net up to there."""
+        use, layers = ArenaUse(), []
         for shape in net.layers():
             known = self.layer(shape)
-            arena, root = known.memory.occupy(shape, root)
-            layers.append(Layer(shape.name, known.kind, shape, replace(known.cost, arena_bytes=arena)))
+            use = known.memory.occupy(shape, use)
+            layers.append(Layer(shape.name, known.kind, shape, replace(known.cost, arena_bytes=use.arena_bytes)))
         firmware = self.firmware({layer.kind for layer in layers}, (net.input_bytes, net.n_labels), net.n_coefficients)
         return _price(layers, firmware, self.frame(net.n_coefficients))
 
@@ -181,7 +181,7 @@ class Tariff:
         kernel_of = KernelSet(self.costs.kernels).kernel_of(self.board.core)
         plan = make_plan(net, kernel_of)
         computing = [i for i, op in enumerate(net.ops) if op.kind != "RESHAPE"]
-        arrays, arenas = array_bytes(net, kernel_of), op_bytes(net, plan, kernel_of)
+        arrays, arenas = array_bytes(net, kernel_of), op_bytes(net, plan)
         layers = [Layer(shape.name, work_of(shape).kind, shape, self._layer(shape, arrays[i], arenas[i]))
                   for i, shape in zip(computing, layer_shapes(net), strict=True)]
         coefficients = net.input.shape[2] if takes_features(net) else 0

@@ -130,7 +130,8 @@ def _identity(sources: list[Path], folders: list[Path], board: Board, kernels: K
     headers += [path for folder in kernels.includes for path in folder.rglob("*.h")]
     compiler = run_tool(["arm-none-eabi-gcc", "--version"], "the compiler's version").partition("\n")[0]
     digest = hashlib.sha256(repr((board.name, board.cpu_flags, board.defines, board.clock_hz, _FLAGS, _LINK,
-                                  kernels.name, kernels.defines, kernels.link_flags, script, compiler)).encode())
+                                  kernels.name, kernels.defines, kernels.core_defines(board.core),
+                                  kernels.flags(board.core), kernels.link_flags, script, compiler)).encode())
     for path in sorted([*sources, *headers], key=lambda path: (path.name, str(path))):
         digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
@@ -168,13 +169,15 @@ SECTIONS
 def _compile_all(sources: list[Path], network_dir: Path, work: Path, board: Board, kernels: KernelSet) -> list[Path]:
     defines = {"KWS_CLOCK_HZ": board.clock_hz, **board.defines}
     flags = [*board.cpu_flags, *_FLAGS, *(f"-D{name}={value}u" for name, value in defines.items()),
-             *(f"-D{name}" for name in kernels.defines), f"-I{work}", f"-I{network_dir}",
+             *(f"-D{name}" for name in (*kernels.defines, *kernels.core_defines(board.core))), f"-I{work}",
+             f"-I{network_dir}",
              *(f"-I{folder}" for folder in (*(FIRMWARE / name for name in INCLUDES), *kernels.folders(board.core))),
              *(f"-isystem{folder}" for folder in kernels.includes)]
-    objects = [work / f"{source.stem}.o" for source in sources]
+    objects, of_core = [work / f"{source.stem}.o" for source in sources], _of_core(kernels, board)
 
     def compile_one(source: Path, target: Path) -> None:
-        run_tool(["arm-none-eabi-gcc", *flags, "-c", source, "-o", target], f"compiling {source.name}")
+        own = kernels.flags(board.core) if source in of_core else ()
+        run_tool(["arm-none-eabi-gcc", *flags, *own, "-c", source, "-o", target], f"compiling {source.name}")
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(compile_one, sources, objects))

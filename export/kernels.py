@@ -50,6 +50,14 @@ class KernelSet:
         """Of our C and headers, beside firmware/kernels."""
         return FAMILIES[_core(core).instructions].paths if self.name == TUNED else ()
 
+    def flags(self, core: str) -> tuple[str, ...]:
+        """Of the compiler, for the C in folders."""
+        return FAMILIES[_core(core).instructions].flags if self.name == TUNED else ()
+
+    def core_defines(self, core: str) -> tuple[str, ...]:
+        """Macros for the firmware on a core, beside `defines`."""
+        return FAMILIES[_core(core).instructions].defines if self.name == TUNED else ()
+
     def scratch(self, core: str) -> Scratch:
         """Bytes that the library's kernel of (graph, op) needs beside its tensors."""
         sizes = _SCRATCH[_core(core).instructions] if self.name == CMSIS_NN else {}

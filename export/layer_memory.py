@@ -1,6 +1,6 @@
 """What an op's kernel does to memory: bytes of arrays and scratch, and whether its output replaces its input."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
 
@@ -46,20 +46,73 @@ def array_bytes(graph: Graph, kernel_of: KernelOf) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
+class ArenaUse:
+    """What a chain of layers takes of the arena, up to one of them; all bytes, numbers or arrays of many chains. The
+    planner takes the better of two ways (export.plan.make_plan), so both are followed. Less of anything is better.
+
+    One by one: `peak`, the most in use at a time; `block`, which the last output lies in.
+    With outputs that slide over inputs: `done`, the most in use before the block that the last output lies in;
+    `behind` and `before`, of that block, from the output's start on and in front of it; `beside`, the most in use at a
+    time next to the block.
+    """
+
+    peak: int = 0
+    block: int = 0
+    done: int = 0
+    behind: int = 0
+    before: int = 0
+    beside: int = 0
+
+    @property
+    def sliding(self):
+        return _larger(self.done, aligned(self.behind + self.before) + self.beside)
+
+    @property
+    def arena_bytes(self):
+        """The caller's own tensors are not in it."""
+        return _smaller(self.peak, self.sliding)
+
+
+def _larger(a, b):
+    return max(a, b) if isinstance(a, int) and isinstance(b, int) else np.maximum(a, b)
+
+
+def _smaller(a, b):
+    return min(a, b) if isinstance(a, int) and isinstance(b, int) else np.minimum(a, b)
+
+
+@dataclass(frozen=True)
 class LayerMemory:
-    """Of a layer that has no weights yet. in_place: where its output may lie at the start of its input."""
+    """Of a layer that has no weights yet. in_place, slides: see export.op_kernel.OpKernel."""
 
     array_bytes: int
     scratch_bytes: int
     in_place: bool
+    slides: bool
 
-    def occupy(self, layer: LayerShape, root_bytes):
-        """(bytes of the arena in use while it runs, bytes of the block that its output lies in), behind a layer whose
-        output lies in a block of root_bytes; numbers or arrays."""
+    def occupy(self, layer: LayerShape, use: ArenaUse) -> ArenaUse:
+        """The arena with this layer behind those before it."""
+        inside = layer.reads_arena and layer.writes_arena
+        in_place = inside and self.in_place and layer.values <= prod(layer.inputs)
         scratch, output = aligned(self.scratch_bytes), aligned(layer.values) if layer.writes_arena else 0
-        if self.in_place and layer.writes_arena and layer.reads_arena and layer.values <= prod(layer.inputs):
-            return root_bytes + scratch, root_bytes
-        return root_bytes + output + scratch, 0 * root_bytes + output
+        one_by_one = self._one_by_one(use, scratch, None if in_place else output)
+        if inside and self.slides:
+            return _slid(one_by_one, aligned(max(0, layer.values - prod(layer.inputs))), scratch)
+        if in_place or not layer.writes_arena:
+            return replace(one_by_one, beside=_larger(use.beside, scratch))
+        return replace(one_by_one, done=_larger(use.sliding, aligned(use.behind + use.before) + output + scratch),
+                       behind=layer.values + 0 * use.behind, before=0 * use.before, beside=0 * use.beside)
+
+    def _one_by_one(self, use: ArenaUse, scratch: int, output: int | None) -> ArenaUse:
+        """output: None where it takes no memory of its own."""
+        block = use.block if output is None else output + 0 * use.block
+        return replace(use, peak=_larger(use.peak, use.block + (output or 0) + scratch), block=block)
+
+
+def _slid(use: ArenaUse, by: int, scratch: int) -> ArenaUse:
+    """Behind an output that starts `by` bytes before its input."""
+    return replace(use, behind=use.behind + by, before=_larger(0 * use.before, use.before - by),
+                   beside=_larger(use.beside, scratch))
 
 
 @lru_cache(1 << 14)
@@ -67,4 +120,4 @@ def layer_memory(layer: LayerShape, kernels: str, core: str) -> LayerMemory:
     """By the exporter's own writer, on random weights."""
     graph, kernel_of = sweep_layer(layer).graph(), KernelSet(kernels).kernel_of(core)
     kernel = kernel_of(graph, graph.ops[0])
-    return LayerMemory(array_bytes(graph, kernel_of)[0], kernel.scratch_bytes, kernel.in_place)
+    return LayerMemory(array_bytes(graph, kernel_of)[0], kernel.scratch_bytes, kernel.in_place, kernel.slides)

@@ -117,15 +117,15 @@ def _write_net(net: Net, board: Board, folder: Path, kernels: KernelSet) -> Plan
     with atomic_write(folder / f"{name}.onnx") as temporary:
         temporary.write_bytes(net.model.SerializeToString())
     plan = write_c(net.graph, folder, net.network.prefix, kernels.kernel_of(board.core))
-    check_arena(net.graph, plan, board, kernels)
+    check_arena(net.graph, plan, board)
     return plan
 
 
-def check_arena(graph: Graph, plan: Plan, board: Board, kernels: KernelSet) -> None:
+def check_arena(graph: Graph, plan: Plan, board: Board) -> None:
     """UserError where the arena alone is larger than the board's RAM; names the op that needs the most."""
     if plan.arena_bytes <= board.ram_bytes:
         return
-    needs = op_bytes(graph, plan, kernels.kernel_of(board.core))
+    needs = op_bytes(graph, plan)
     worst = max(range(len(needs)), key=needs.__getitem__)
     raise UserError(f"BOARD={board.name}: the arena takes {plan.arena_bytes} bytes of ram, and there are "
                     f"{board.ram_bytes}; op {worst} {graph.ops[worst].kind} has {needs[worst]} in use; "

@@ -11,12 +11,14 @@ from export.operators import OPERATORS
 @dataclass(frozen=True)
 class OpKernel:
     """write_c: the body of the op's C function, which returns 0 on success; None where there is no function.
-    scratch_bytes: beside its tensors. in_place: whether its output may lie at the start of an input's memory. header:
-    that declares the kernel, beside kws_nn.h."""
+    scratch_bytes: beside its tensors. in_place: whether its output may lie at the start of an input's memory.
+    slides: whether it may lie over the input so that neither its start nor its end is behind the input's. header: that
+    declares the kernel, beside kws_nn.h."""
 
     write_c: Callable[[COp], tuple[str, ...]] | None
     scratch_bytes: int = 0
     in_place: bool = False
+    slides: bool = False
     header: str = ""
 
 

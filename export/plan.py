@@ -28,63 +28,89 @@ class Block:
 @dataclass(frozen=True)
 class Plan:
     """offsets: bytes into the arena by tensor index, for the tensors in it. scratch: (offset, bytes) by op index, for
-    the ops that need any. roots: tensor index to the index of the tensor whose memory it shares (itself mostly)."""
+    the ops that need any. roots: tensor index to the index of the tensor whose memory it shares (itself mostly).
+    blocks: of the tensors in the arena, those that share memory as one."""
 
     offsets: dict[int, int]
     scratch: dict[int, tuple[int, int]]
     roots: dict[int, int]
+    blocks: tuple[Block, ...]
     arena_bytes: int
 
 
 def make_plan(graph: Graph, kernel_of: KernelOf = portable) -> Plan:
-    """The arena of `graph`, run by these kernels."""
-    storage = Storage(graph, kernel_of)
-    scratch = {i: size for i, op in enumerate(graph.ops) if (size := kernel_of(graph, op).scratch_bytes) > 0}
-    blocks = [storage.block(root) for root in storage.in_arena]
-    blocks += [Block(size, i, i) for i, size in scratch.items()]
-    places = place(blocks)
-    ends = [offset + block.size for offset, block in zip(places, blocks, strict=True)]
-    by_root = dict(zip(storage.in_arena, places, strict=False))
-    offsets = {i: by_root[root] for i, root in storage.roots.items() if root in by_root}
-    at = dict(zip(scratch, places[len(by_root):], strict=True))
-    return Plan(offsets, {i: (at[i], size) for i, size in scratch.items()}, storage.roots,
+    """The arena of `graph`, run by these kernels: the smaller of two, with outputs that slide over inputs and without,
+    for a chain of them is one block, as long as it lives."""
+    storages = [Storage(graph, kernel_of, sliding) for sliding in (True, False)]
+    return min(map(_plan, storages), key=lambda plan: plan.arena_bytes)
+
+
+def _plan(storage: "Storage") -> Plan:
+    graph = storage.graph
+    scratch = {i: size for i, op in enumerate(graph.ops) if (size := storage.kernel_of(graph, op).scratch_bytes) > 0}
+    blocks = tuple(storage.block(root) for root in storage.in_arena)
+    every = [*blocks, *(Block(size, i, i) for i, size in scratch.items())]
+    places = place(every)
+    ends = [offset + block.size for offset, block in zip(places, every, strict=True)]
+    lowest = {root: at - storage.span(root)[0] for root, at in zip(storage.in_arena, places, strict=False)}
+    offsets = {i: lowest[root] + storage.starts[i] for i, root in storage.roots.items() if root in lowest}
+    at = dict(zip(scratch, places[len(blocks):], strict=True))
+    return Plan(offsets, {i: (at[i], size) for i, size in scratch.items()}, storage.roots, blocks,
                 aligned(max(ends, default=1)))
 
 
 class Storage:
-    """Which tensors share memory, and when it is in use."""
+    """Which tensors share memory, and when it is in use. roots: by tensor; starts: bytes from the root's first byte.
 
-    def __init__(self, graph: Graph, kernel_of: KernelOf = portable) -> None:
-        self.graph, self.kernel_of = graph, kernel_of
+    sliding: whether outputs may lie over parts of inputs, where kernels work so."""
+
+    def __init__(self, graph: Graph, kernel_of: KernelOf = portable, sliding: bool = True) -> None:
+        self.graph, self.kernel_of, self.sliding = graph, kernel_of, sliding
         self.roots = {i: i for i in graph.activations}
+        self.starts = dict.fromkeys(graph.activations, 0)
         self.last_read = {i: index for index, op in enumerate(graph.ops) for i in self.inputs(op)}
         for index, op in enumerate(graph.ops):
-            shared = next((i for i in self.inputs(op) if self.may_share(index, op, i)), None)
-            if shared is not None:
-                self.share(op.outputs[0], self.roots[shared])
+            starts = ((self.roots[i], self.start_in(index, op, i)) for i in self.inputs(op))
+            root, start = next((each for each in starts if each[1] is not None), (None, 0))
+            if root is not None:
+                self.share(op.outputs[0], root, start)
 
     def inputs(self, op: Op) -> tuple[int, ...]:
         """The activations that an op reads."""
         return tuple(i for i in op.inputs if i in self.roots)
 
-    def share(self, tensor: int, root: int) -> None:
-        """Put `tensor` where `root` lies, which is then read for as long as both are."""
-        self.roots[tensor] = root
+    def share(self, tensor: int, root: int, start: int) -> None:
+        """Put `tensor` into the memory of `root`, which is then read for as long as both are."""
+        self.roots[tensor], self.starts[tensor] = root, start
         self.last_read[root] = max(self.last_read.get(root, -1), self.last_read.get(tensor, -1))
 
-    def may_share(self, index: int, op: Op, tensor: int) -> bool:
-        """Whether op's output may lie where its input `tensor` lies. A RESHAPE writes nothing; other operators that
-        work in place need memory of ours that nobody reads later. The graph's output shares none larger than itself:
-        it is the caller's."""
-        root, size = self.roots[tensor], self.graph.result(op).bytes
-        if op.outputs[0] in self.graph.outputs and size != self.graph.tensors[root].bytes:
-            return False
+    def start_in(self, index: int, op: Op, tensor: int) -> int | None:
+        """Where op's output may start in the memory of its input `tensor`; None: not there. A RESHAPE writes nothing;
+        other operators need memory of ours that nobody reads later. The graph's output shares none that is larger than
+        itself: it is the caller's."""
+        root, start, size = self.roots[tensor], self.starts[tensor], self.graph.result(op).bytes
+        if op.outputs[0] in self.graph.outputs and self.span(root) != (0, size):
+            return None
         if op.kind == "RESHAPE":
-            return True
-        if not self.kernel_of(self.graph, op).in_place or size > self.graph.tensors[tensor].bytes:
-            return False
+            return start
         held = {self.roots[i] for i in (*self.graph.inputs, *self.graph.outputs)}
-        return root not in held and self.last_read[root] <= index
+        if root in held or self.last_read[root] > index:
+            return None
+        return self._start_over(op, start, self.graph.tensors[tensor].bytes)
+
+    def _start_over(self, op: Op, start: int, input_bytes: int) -> int | None:
+        """The same of an input that nobody else needs: neither start nor end of an output that slides over it lies
+        behind the input's."""
+        kernel, size = self.kernel_of(self.graph, op), self.graph.result(op).bytes
+        if kernel.slides and self.sliding:
+            return (start + min(0, input_bytes - size)) // ALIGNMENT * ALIGNMENT
+        return start if kernel.in_place and size <= input_bytes else None
+
+    def span(self, root: int) -> tuple[int, int]:
+        """From which byte, and to before which, `root` and what shares its memory lie."""
+        of_root = [i for i, each in self.roots.items() if each == root]
+        return (min(self.starts[i] for i in of_root),
+                max(self.starts[i] + self.graph.tensors[i].bytes for i in of_root))
 
     @cached_property
     def in_arena(self) -> tuple[int, ...]:
@@ -101,15 +127,14 @@ class Storage:
         return found
 
     def block(self, root: int) -> Block:
-        return Block(self.graph.tensors[root].bytes, self.uses[root][0], self.uses[root][-1])
+        low, high = self.span(root)
+        return Block(high - low, self.uses[root][0], self.uses[root][-1])
 
 
-def op_bytes(graph: Graph, plan: Plan, kernel_of: KernelOf = portable) -> list[int]:
+def op_bytes(graph: Graph, plan: Plan) -> list[int]:
     """Bytes of the arena that are in use while each op runs: tensors that live then, and its scratch."""
-    storage = Storage(graph, kernel_of)
-    blocks = [storage.block(root) for root in storage.in_arena]
-    return [sum(block.size for block in blocks if block.first <= i <= block.last) + plan.scratch.get(i, (0, 0))[1]
-            for i in range(len(graph.ops))]
+    return [sum(block.size for block in plan.blocks if block.first <= i <= block.last)
+            + plan.scratch.get(i, (0, 0))[1] for i in range(len(graph.ops))]
 
 
 def aligned(size: int) -> int:

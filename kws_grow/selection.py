@@ -9,6 +9,7 @@ import numpy as np
 
 from export.budget import Limits
 from export.cost import PEAKS, QUANTITIES, Cost, Tariff, hello_edge_memory, ram_bytes
+from export.layer_memory import ArenaUse
 from export.shape import LayerShape, NetShape
 
 WIDTH_STEP = 4  # kernels on Cortex-M fall off a cliff between multiples of 4 (DESIGN, Growth 9)
@@ -24,11 +25,11 @@ class Selection:
 
 @dataclass(frozen=True)
 class _Labels:
-    """Partial choices that end in the same width. costs float [n, quantities]; roots [n]: bytes of the arena's block
-    that the last output lies in; gains [n], counts int [n, layers]."""
+    """Partial choices that end in the same width. costs float [n, quantities]; uses: fields of ArenaUse, int
+    [n, fields]; gains [n], counts int [n, layers]."""
 
     costs: np.ndarray
-    roots: np.ndarray
+    uses: np.ndarray
     gains: np.ndarray
     counts: np.ndarray
 
@@ -46,7 +47,7 @@ def select(shape: NetShape, gains: tuple[np.ndarray, ...], limits: Limits, tarif
     """
     options = [_options(g, step) for g in gains]
     firmware = np.array([astuple(tariff.shape(shape).firmware)], float)
-    labels = {1: _Labels(firmware, np.zeros(1), np.zeros(1), np.zeros((1, 0), int))}
+    labels = {1: _Labels(firmware, np.array([astuple(ArenaUse())]), np.zeros(1), np.zeros((1, 0), int))}
     for path, choices in enumerate(options):
         labels = _extend(shape, path, labels, choices, limits, tariff)
     ends = [_add(label, shape.head_layers(width), tariff, 0.0, None) for width, label in labels.items()]
@@ -77,14 +78,14 @@ def _extend(shape: NetShape, path: int, labels: dict[int, _Labels], choices, lim
 
 def _add(labels: _Labels, layers: tuple[LayerShape, ...], tariff: Tariff, gain: float, count: int | None) -> _Labels:
     """These layers behind those of each label."""
-    known, roots = [tariff.layer(layer) for layer in layers], labels.roots
+    known, use = [tariff.layer(layer) for layer in layers], ArenaUse(*labels.uses.T)
     price = np.array(astuple(sum((each.cost for each in known), Cost())), float)
     costs = np.where(_IS_PEAK, np.maximum(labels.costs, price), labels.costs + price)
     for layer, each in zip(layers, known, strict=True):
-        arena, roots = each.memory.occupy(layer, roots)
-        costs[:, _ARENA] = np.maximum(costs[:, _ARENA], arena)
+        use = each.memory.occupy(layer, use)
+    costs[:, _ARENA] = np.maximum(costs[:, _ARENA], use.arena_bytes)
     counts = labels.counts if count is None else np.column_stack([labels.counts, np.full(len(costs), count)])
-    return _Labels(costs, roots, labels.gains + gain, counts)
+    return _Labels(costs, np.column_stack(astuple(use)), labels.gains + gain, counts)
 
 
 def _merge(labels: list[_Labels]) -> _Labels:
@@ -96,7 +97,7 @@ def _keep(labels: _Labels, keep: np.ndarray) -> _Labels:
 
 
 def _fields(labels: _Labels) -> tuple[np.ndarray, ...]:
-    return labels.costs, labels.roots, labels.gains, labels.counts
+    return labels.costs, labels.uses, labels.gains, labels.counts
 
 
 def _limited(costs: np.ndarray, limits: Limits) -> np.ndarray:
@@ -114,7 +115,7 @@ def _within(labels: _Labels, limits: Limits) -> _Labels:
 def _undominated(labels: _Labels) -> _Labels:
     """Drop every label that another one beats or equals in gain, in every quantity and in the memory that it leaves."""
     order = np.lexsort((labels.costs[:, QUANTITIES.index("energy_uj")], -labels.gains))
-    prices, kept = np.column_stack([labels.costs, labels.roots]), []
+    prices, kept = np.column_stack([labels.costs, labels.uses]), []
     for i in order:
         if not kept or not (prices[kept] <= prices[i]).all(1).any():
             kept.append(i)

@@ -25,24 +25,27 @@ def never(op: GraphOp) -> bool:
 class TunedKernel:
     """kind: of the ops that it may take. takes: whether it computes this one, to the bit. write_c: the body of such an
     op's C function, with constants packed for it; the kernel is the last function that the body calls.
-    scratch_bytes: 16-byte aligned, of this op. in_place: whether this op's output may lie at the start of its input's
-    memory."""
+    scratch_bytes: 16-byte aligned, of this op. in_place, slides: see OpKernel, of this op."""
 
     kind: str
     takes: Callable[[GraphOp], bool]
     write_c: Callable[[COp], tuple[str, ...]]
     scratch_bytes: Callable[[GraphOp], int]
     in_place: Callable[[GraphOp], bool] = never
+    slides: Callable[[GraphOp], bool] = never
 
 
 @dataclass(frozen=True)
 class Family:
     """The tuned kernels of cores with the same instructions. kernels: of those that take an op, the first is taken; an
-    op that none takes has the portable kernel. folders: of FOLDER, with their C and headers. header: declares it."""
+    op that none takes has the portable kernel. folders: of FOLDER, with their C and headers. header: declares it.
+    flags: of the compiler, for that C alone. defines: macros for all of the firmware."""
 
     kernels: tuple[TunedKernel, ...]
     folders: tuple[str, ...]
     header: str
+    flags: tuple[str, ...] = ()
+    defines: tuple[str, ...] = ()
 
     def kernel_of(self, graph: Graph, op: Op) -> OpKernel:
         each = GraphOp(graph, op)
@@ -50,7 +53,8 @@ class Family:
         kernel = next(found, None)
         if kernel is None:
             return portable(graph, op)
-        return OpKernel(kernel.write_c, kernel.scratch_bytes(each), kernel.in_place(each), self.header)
+        return OpKernel(kernel.write_c, kernel.scratch_bytes(each), kernel.in_place(each), kernel.slides(each),
+                        self.header)
 
     @property
     def paths(self) -> tuple[Path, ...]:

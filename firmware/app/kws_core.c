@@ -45,7 +45,7 @@ void kws_reset(void) {
     const uint32_t *load = kws_data_load;
     for (uint32_t *at = kws_data_start; at < kws_data_end;) *at++ = *load++;
     for (uint32_t *at = kws_bss_start; at < kws_bss_end;) *at++ = 0;
-#ifdef KWS_CMSIS_NN /* the library may use the registers of FPU and MVE */
+#if defined KWS_CMSIS_NN || defined KWS_MVE /* kernels may use the registers of FPU and MVE */
     SCB_CPACR |= 0xfu << 20;
     __asm__ volatile("dsb\n isb");
 #endif

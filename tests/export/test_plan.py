@@ -81,10 +81,10 @@ def test_graphs_with_a_branch_do_not_overlap():
     assert all(end <= start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
 
 
-def check_every_read(graph, scratch_bytes):
+def check_every_read(graph, kernel_of):
     """Run the plan on paper: bytes of memory hold the name of the value that was written there last, and every op must
     find its inputs whole after its scratch has been used."""
-    plan = make_plan(graph, with_scratch(scratch_bytes))
+    plan = make_plan(graph, kernel_of)
     memory: dict[tuple[str, int], object] = {}
     values: dict[int, object] = {}
 
@@ -117,7 +117,8 @@ def bytes_of(plan, graph, tensor):
 @settings(max_examples=150, deadline=None)
 @given(nets(), st.integers(0, 50))
 def test_every_op_finds_its_inputs_whole(chain, scratch):
-    check_every_read(read_tflite(chain.content()), lambda graph, op: scratch * len(op.inputs) if scratch % 3 else 0)
+    check_every_read(read_tflite(chain.content()),
+                     with_scratch(lambda graph, op: scratch * len(op.inputs) if scratch % 3 else 0))
 
 
 def test_in_place_operators_cost_no_memory():

@@ -27,6 +27,7 @@ from export.tuned.dsp import mix
 from export.tuned.requantization import mix_of
 from tests.export.family import add_head, add_step, heads, nets, ratios, steps
 from tests.export.models import Chain, random_net
+from tests.export.test_plan import check_every_read
 
 TOOLS = ("arm-none-eabi-gcc", "arm-none-eabi-objcopy")
 MISSING = [install_line(tool) for tool in TOOLS if not have(tool)]
@@ -179,7 +180,21 @@ class TestOnCores:
                 assert scores == host_scores(graph, inputs).tobytes()
 
 
-def test_pointwise_and_depthwise_work_in_place(mlperf_tiny):
+def test_planes_of_one_size_are_one_block(mlperf_tiny):
     plan = make_plan(mlperf_tiny, HOST.kernel_of)
     planes = {plan.roots[op.outputs[0]] for op in mlperf_tiny.ops if mlperf_tiny.result(op).bytes == 8000}
     assert len(planes) == 1
+
+
+def test_outputs_slide_over_inputs():
+    """8, then 24, then 4 channels of 100 positions: memory of the largest, and a tile of scratch."""
+    chain = Chain((1, 10, 10, 4), 1).conv(8, (1, 1)).conv(24, (1, 1)).conv(4, (1, 1)).average_pool((10, 10))
+    graph = read_tflite(chain.content())
+    assert make_plan(graph, HOST.kernel_of).arena_bytes == 2400 + mix.scratch_bytes(24)
+    check_bits(chain)
+
+
+@QUICK
+@given(separable_nets())
+def test_every_op_finds_its_inputs_whole(chain):
+    check_every_read(read_tflite(chain.content()), HOST.kernel_of)

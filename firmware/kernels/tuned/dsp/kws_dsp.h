@@ -47,7 +47,8 @@ typedef struct {
 void kws_dsp_convolve(const kws_dsp_mix *mix, const kws_dsp_window *window, int32_t *scratch, const int8_t *input,
                       int8_t *output);
 
-/* 1x1 convolution of a plane of `positions`; the output may lie at the start of the input where outputs <= channels.
+/* 1x1 convolution of a plane of `positions`. The output may lie over the input if neither its start nor its end is behind
+ * the input's.
  * scratch: 4 words for each of mix->words. */
 void kws_dsp_pointwise(const kws_dsp_mix *mix, int32_t channels, int32_t positions, int32_t *scratch,
                        const int8_t *input, int8_t *output);

@@ -1,0 +1,111 @@
+"""DEPTHWISE_CONV_2D, channel by channel: its plane is laid into lines that share the padding between them, so that one
+vector of sixteen positions holds a window of 3x3 in lines of up to six, and that of the next position too.
+
+Windows begin at every position, those that are no output are dropped. For each channel, in int32: bias, multiplier,
+shift; then the weights as they lie in the plane from the window's first position to its last, fifteen to a chunk, with
+a zero in front of each chunk: with it they are the weights of the window one position further.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from export.c_operator import COp, numbers
+from export.graph import GraphOp
+from export.tuned.mve import mix
+from export.tuned.requantization import Mix, mix_of
+from export.tuned.tuned_kernel import TunedKernel, aligned
+
+CHUNK = 15              # positions; the window one further needs one more of a vector's sixteen
+GROUP = 8               # windows at once
+MOST_CHUNKS = 8
+MOST_DROPPED = 4        # windows for each output, about
+LARGEST_PLACE = 2**15 - 1
+SPARED_BYTES = 4096     # of scratch that is always allowed
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A channel in scratch. pitch: of its lines. before: padding in front of its first position. inputs, outputs: int
+    [positions], where the position and the window that begins there lie in [h][w][c], -1 for none; in eights.
+    taps: where those of a window lie behind its first."""
+
+    pitch: int
+    before: int
+    inputs: np.ndarray
+    outputs: np.ndarray
+    taps: np.ndarray
+
+    @property
+    def chunks(self) -> int:
+        """Parts of a window."""
+        return int(self.taps[-1]) // CHUNK + 1
+
+    @property
+    def scratch_bytes(self) -> int:
+        """All that is written, and read of the last windows."""
+        read = len(self.outputs) + self.chunks * CHUNK
+        return aligned(max(self.before + len(self.inputs), read))
+
+
+def plane_of(op: GraphOp) -> Plane:
+    """Lines run along columns."""
+    window, (_, height, width, channels), (_, out_height, out_width, _) = op.op.window, op.x.shape, op.result.shape
+    top, left = window.padding_before
+    right = (out_width - 1) * window.stride[1] + (window.kernel[1] - 1) * window.dilation[1] + 1 - left - width
+    pitch = width + max(left, right, 0)
+    taps = (np.arange(window.kernel[0])[:, None] * window.dilation[0] * pitch
+            + np.arange(window.kernel[1]) * window.dilation[1]).ravel()
+    return Plane(pitch, top * pitch + left, _places(height, width, (1, 1), pitch, channels),
+                 _places(out_height, out_width, window.stride, pitch, channels), taps)
+
+
+def _places(rows: int, columns: int, stride: tuple[int, int], pitch: int, channels: int) -> np.ndarray:
+    """Of [rows, columns], at every stride-th position of lines."""
+    positions = (np.arange(rows)[:, None] * stride[0] * pitch + np.arange(columns) * stride[1]).ravel()
+    places = np.full(-(-(positions[-1] + 1) // GROUP) * GROUP, -1)
+    places[positions] = np.arange(len(positions)) * channels
+    return places
+
+
+def _mix(op: GraphOp) -> Mix:
+    weight = op.operands[1].data
+    return mix_of(op, weight.reshape(-1, weight.shape[3]).T)
+
+
+def _takes(op: GraphOp) -> bool:
+    window, plane = op.op.window, plane_of(op)
+    fits = max(op.x.bytes, op.result.bytes) <= LARGEST_PLACE and plane.chunks <= MOST_CHUNKS
+    spare = plane.scratch_bytes <= max(SPARED_BYTES, op.result.bytes)
+    return (window.multiplier == 1 and np.prod(window.stride) <= MOST_DROPPED and fits and spare
+            and mix.takes(_mix(op)))
+
+
+def _in_place(op: GraphOp) -> bool:
+    return op.x.shape == op.result.shape
+
+
+def _pack(mixed: Mix, plane: Plane) -> np.ndarray:
+    """int32 [channels, words]."""
+    channels = len(mixed.weights)
+    lines = np.zeros((channels, plane.chunks * CHUNK), np.int8)
+    lines[:, plane.taps] = mixed.weights
+    chunks = np.pad(lines.reshape(channels, -1, CHUNK), ((0, 0), (0, 0), (1, 0))).reshape(channels, -1)
+    filled = np.ascontiguousarray(np.pad(chunks, ((0, 0), (0, 4))))  # the last chunk ends in a zero too
+    return np.concatenate([mix.scale_words(mixed), filled.view("<i4")], axis=1)
+
+
+def _write_c(op: COp) -> tuple[str, ...]:
+    mixed, plane = _mix(op), plane_of(op)
+    packed = _pack(mixed, plane)
+    places = [op.array("int16_t", name, getattr(plane, name)) for name in ("inputs", "outputs")]
+    values = numbers((op.array("int32_t", "packed", packed), packed.shape[1],
+                      f"kws_mve_filter_{mix.suffix(plane.chunks, 1, mixed)}", plane.chunks, *places,
+                      len(plane.inputs) // GROUP, len(plane.outputs) // GROUP, op.x.shape[3], plane.before,
+                      plane.scratch_bytes, mixed.zero_point, mixed.result_zero_point, *mixed.range,
+                      op.result.elements))
+    return (f"static const kws_mve_depthwise_layer layer = {values};",
+            "kws_mve_depthwise(&layer, scratch, input, output);", "return 0;")
+
+
+DEPTHWISE = TunedKernel("DEPTHWISE_CONV_2D", _takes, _write_c, lambda op: plane_of(op).scratch_bytes, _in_place)
