@@ -69,6 +69,8 @@ calibrate: $(READY) ## Counts layers on an emulated CORE and fits what they cost
 
 bench: $(READY) ## Instructions and bytes of a net by every kernel set on every core, with a chart [RUN MODEL CORE CMSIS_NN]
 	@$(COMMAND) export.kernel_bench $(NET_OPTIONS) $(call option,CORE,cores) $(call option,CMSIS_NN,cmsis-nn)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -o addopts= -o filterwarnings=default -o python_files='bench_*.py' -o python_functions='bench_*' \
+		--import-mode=importlib --benchmark-columns=min,mean,stddev,rounds --benchmark-json=build/bench/host.json tests/benchmarks
 
 bench-training: $(READY) ## Clips a second of training a 64-channel DS-CNN [DEVICE]
 	@$(COMMAND) kws_grow.bench $(call option,DEVICE,device)
