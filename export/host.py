@@ -18,10 +18,11 @@ from export.networks import Network, write_networks
 from export.op_kernel import KernelOf, portable
 from export.toolchain import host_compiler, run_tool
 from export.tuned import HOST
+from export.tuned.plain import PLAIN
 
 FIRMWARE = Path(__file__).resolve().parent.parent / "firmware"
 KERNELS = FIRMWARE / "kernels"
-KERNEL_FOLDERS = (KERNELS, *HOST.paths)
+KERNEL_FOLDERS = (KERNELS, *HOST.paths, *PLAIN.paths)
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1", "-g")
 PROGRAM_SOURCES = ("host/kws_host.c", "app/kws_self_test.c", "app/kws_memory.c", "app/kws_crc.c")
 PIECE = 16  # rows that the program takes at a time

@@ -326,8 +326,8 @@ def test_a_write_outside_the_arena_is_found(tmp_path, monkeypatch):
     (net,) = read_nets((resolve(None, tmp_path / "small.tflite"),))
     honest = host.write_c
 
-    def too_small(graph, folder, prefix):
-        plan = honest(graph, folder, prefix)
+    def too_small(graph, folder, prefix, kernel_of):
+        plan = honest(graph, folder, prefix, kernel_of)
         header = folder / f"{prefix}.h"
         header.write_text(header.read_text().replace(f"ARENA_BYTES {plan.arena_bytes}",
                                                      f"ARENA_BYTES {plan.arena_bytes - 16}"))

@@ -1,9 +1,9 @@
 """DEPTHWISE_CONV_2D, channel by channel: its plane is laid into lines that share the padding between them, so that one
 vector of sixteen positions holds a window of 3x3 in lines of up to six, and that of the next position too.
 
-Windows begin at every position, those that are no output are dropped. For each channel, in int32: bias, multiplier,
-shift; then the weights as they lie in the plane from the window's first position to its last, fifteen to a chunk, with
-a zero in front of each chunk: with it they are the weights of the window one position further.
+Windows begin at every position, those that are no output are dropped. For each channel: the weights as they lie in the
+plane from the window's first position to its last, fifteen to a chunk, with a zero in front of each chunk: with it they
+are the weights of the window one position further; four zeros; then bias, multiplier and shift, int32.
 """
 
 from dataclasses import dataclass
@@ -92,7 +92,7 @@ def _pack(mixed: Mix, plane: Plane) -> np.ndarray:
     lines[:, plane.taps] = mixed.weights
     chunks = np.pad(lines.reshape(channels, -1, CHUNK), ((0, 0), (0, 0), (1, 0))).reshape(channels, -1)
     filled = np.ascontiguousarray(np.pad(chunks, ((0, 0), (0, 4))))  # the last chunk ends in a zero too
-    return np.concatenate([mix.scale_words(mixed), filled.view("<i4")], axis=1)
+    return np.concatenate([filled.view("<i4"), mix.scale_words(mixed)], axis=1)
 
 
 def _write_c(op: COp) -> tuple[str, ...]:

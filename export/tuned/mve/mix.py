@@ -1,7 +1,7 @@
 """Outputs two at a time: how firmware/kernels/tuned/mve/kws_mve_mix.c wants weights and constants packed.
 
 For each two outputs, one behind the other: for each sixteen inputs the weights of the first, then of the second, int8;
-then bias, multiplier and shift of the first, of the second, int32. Where outputs are odd in number, the last pair is
+then both biases, both multipliers, both shifts, int32. Where outputs are odd in number, the last pair is
 that of the last two, so that no pair has half an output.
 """
 
@@ -56,7 +56,7 @@ def pack(mix: Mix) -> np.ndarray:
     weights[:, :taps] = mix.weights
     blocks = weights.reshape(outputs, -1, LANES)[pairs].transpose(0, 2, 1, 3)
     words = np.ascontiguousarray(blocks).reshape(len(pairs), -1).view("<i4")
-    return np.concatenate([words, scale_words(mix)[pairs].reshape(len(pairs), -1)], axis=1).ravel()
+    return np.concatenate([words, scale_words(mix)[pairs].transpose(0, 2, 1).reshape(len(pairs), -1)], axis=1).ravel()
 
 
 def _pairs(outputs: int) -> np.ndarray:

@@ -1,21 +1,15 @@
 #include "kws_mve_vector.h"
 
-/* Bytes of a row, or zero points where the row lies in the padding. */
-KWS_INLINE void lay_row(const int8_t *from, int8_t zero_point, int32_t count, int8_t *to) {
-    for (; count > 0; count -= KWS_MVE_LANES, to += KWS_MVE_LANES) {
-        const mve_pred16_t inside = vctp8q((uint32_t)count);
-        vstrbq_p_s8(to, from ? vldrbq_z_s8(from, inside) : vdupq_n_s8(zero_point), inside);
-        from = from ? from + KWS_MVE_LANES : from;
-    }
-}
-
 /* The rows that the windows of row `y` share; what is left and right of them is there already. */
 static void lay_band(const kws_mve_window *window, int32_t y, const int8_t *input, int8_t *band) {
     int32_t at = y * window->row_stride - window->top;
     band += window->before;
     for (int32_t i = 0; i < window->rows; i++, at += window->row_dilation, band += window->band_bytes) {
-        const int inside = at >= 0 && at < window->height;
-        lay_row(inside ? input + at * window->row_bytes : 0, (int8_t)window->zero_point, window->row_bytes, band);
+        if (at >= 0 && at < window->height) {
+            kws_mve_copy(input + at * window->row_bytes, window->row_bytes, band, KWS_MVE_LANES);
+        } else {
+            kws_mve_fill(window->zero_point, band, window->row_bytes);
+        }
     }
 }
 
@@ -40,7 +34,7 @@ void kws_mve_convolve(const kws_mve_mix *mix, const kws_mve_window *window, int8
                       int8_t *output) {
     const int32_t count = window->out_height * window->out_width;
     int8_t *const band = scratch + KWS_MVE_TILE * KWS_MVE_LANES * mix->blocks, *at = output;
-    lay_row(0, (int8_t)window->zero_point, window->rows * window->band_bytes, band);
+    kws_mve_fill(window->zero_point, band, window->rows * window->band_bytes);
     for (int32_t y = 0, laid = 0, left = count; y < window->out_height; y++) {
         lay_band(window, y, input, band);
         for (int32_t x = 0; x < window->out_width; x++) {

@@ -12,15 +12,19 @@ static void lay_plane(const int16_t *places, int32_t groups, const int8_t *input
 /* All windows of one channel. */
 KWS_INLINE void filter(const kws_mve_depthwise_layer *layer, int unrolled, int rectified, const int32_t *packed,
                        const int8_t *plane, int8_t *output) {
-    const int32_t zero_point = layer->result_zero_point;
+    const int32_t zero_point = layer->result_zero_point, chunks = unrolled ? unrolled : layer->chunks;
     const int16_t *places = layer->outputs, *const end = places + GROUP * layer->output_groups;
-    for (; places != end; places += GROUP, plane += GROUP) {
-        const int8_t *x = plane, *w = (const int8_t *)(packed + 3);
-        int32_t sums[8];
-        kws_mve_sums((kws_mve_step){2, CHUNK - 6, 1, CHUNK}, unrolled, layer->chunks, &x, &w, sums);
-        const int32x4_t odd = kws_mve_requantize(kws_mve_lanes(sums), packed, rectified);
-        const int32x4_t even = kws_mve_requantize(kws_mve_lanes(sums + 4), packed, rectified);
+    const int8_t *w = (const int8_t *)packed;
+    while (places != end) {
+        const kws_mve_pair sums = kws_mve_sums((kws_mve_step){2, CHUNK - 6, 1, CHUNK}, unrolled, chunks, &plane, &w);
+        const int32_t *scales = (const int32_t *)(const void *)w + 1; /* behind a word of zeros */
+        const kws_mve_scale scale = {scales[0], scales[1], scales[2]};
+        const int32x4_t odd = kws_mve_requantize(sums.first, scale, rectified);
+        const int32x4_t even = kws_mve_requantize(sums.second, scale, rectified);
         kws_mve_scatter(output, vldrhq_s16(places), kws_mve_narrow(even, odd, zero_point));
+        places += GROUP;
+        plane += GROUP - CHUNK * chunks;
+        w -= (CHUNK + 1) * chunks;
         KWS_MVE_CHANGED(places);
     }
 }
@@ -38,9 +42,7 @@ FILTER(any_rectified, 0, 1)
 
 void kws_mve_depthwise(const kws_mve_depthwise_layer *layer, int8_t *scratch, const int8_t *input, int8_t *output) {
     const int32_t *packed = layer->packed;
-    for (int32_t i = 0; i < layer->scratch_bytes; i += KWS_MVE_LANES) {
-        vstrbq_s8(scratch + i, vdupq_n_s8((int8_t)layer->zero_point));
-    }
+    kws_mve_fill(layer->zero_point, scratch, layer->scratch_bytes);
     for (int32_t channel = 0; channel < layer->channels; channel++, packed += layer->packed_words) {
         lay_plane(layer->inputs, layer->input_groups, input + channel, scratch + layer->before);
         layer->filter(layer, packed, scratch, output + channel);

@@ -1,5 +1,10 @@
 #include "kws_mve_vector.h"
 
+/* Two words, side by side. */
+KWS_INLINE void load_two(const int8_t **from, int32_t *first, int32_t *second) {
+    __asm__("ldrd %0, %1, [%2], #8" : "=&r"(*first), "=&r"(*second), "+r"(*from) : : "memory");
+}
+
 /* Where the outputs of a tile go, in the order of kws_mve_narrow: two of each position. */
 static uint16x8_t places_of(int32_t count, int32_t outputs) {
     static const uint16_t position_of[8] = {0, 0, 1, 1, 2, 2, 3, 3}, output_of[8] = {0, 1, 0, 1, 0, 1, 0, 1};
@@ -9,18 +14,19 @@ static uint16x8_t places_of(int32_t count, int32_t outputs) {
 }
 
 KWS_INLINE const int8_t *mix_pairs(const kws_mve_mix *mix, int unrolled, int rectified, const int8_t *w,
-                                   const int8_t *tile, int32_t count, int8_t *output, int32_t pairs) {
+                                   const int8_t *x, int32_t count, int8_t *output, int32_t pairs) {
     const uint16x8_t places = places_of(count, mix->outputs);
-    const int32_t zero_point = mix->zero_point;
+    const int32_t zero_point = mix->zero_point, blocks = unrolled ? unrolled : mix->blocks;
     for (const int8_t *const end = output + 2 * pairs; output != end; output += 2) {
-        int32_t sums[8];
-        const int8_t *x = tile;
-        kws_mve_sums((kws_mve_step){16, 16, 16, 16}, unrolled, mix->blocks, &x, &w, sums);
-        const int32_t *scale = (const int32_t *)(const void *)w;
-        const int32x4_t first = kws_mve_requantize(kws_mve_lanes(sums), scale, rectified);
-        const int32x4_t second = kws_mve_requantize(kws_mve_lanes(sums + 4), scale + 3, rectified);
+        const kws_mve_pair sums = kws_mve_sums((kws_mve_step){16, 16, 16, 16}, unrolled, blocks, &x, &w);
+        x -= KWS_MVE_TILE * KWS_MVE_LANES * blocks;
+        kws_mve_scale scale[2];
+        load_two(&w, &scale[0].bias, &scale[1].bias);
+        load_two(&w, &scale[0].multiplier, &scale[1].multiplier);
+        load_two(&w, &scale[0].shift, &scale[1].shift);
+        const int32x4_t first = kws_mve_requantize(sums.first, scale[0], rectified);
+        const int32x4_t second = kws_mve_requantize(sums.second, scale[1], rectified);
         vstrbq_scatter_offset_s16(output, places, kws_mve_narrow(first, second, zero_point));
-        w += 6 * sizeof *scale;
         KWS_MVE_CHANGED(output);
     }
     return w;

@@ -1,23 +1,12 @@
 #include "kws_mve_vector.h"
 
-/* One position of a tile, filled up with zeros. */
-KWS_INLINE void lay_position(const int8_t *input, int32_t channels, int8_t *x) {
-    const int32_t step = KWS_MVE_TILE * KWS_MVE_LANES;
-    for (; channels >= KWS_MVE_LANES; channels -= KWS_MVE_LANES, input += KWS_MVE_LANES, x += step) {
-        vstrbq_s8(x, vldrbq_s8(input));
-    }
-    if (channels > 0) {
-        vstrbq_s8(x, kws_mve_load(input, channels));
-    }
-}
-
 void kws_mve_pointwise(const kws_mve_mix *mix, int32_t channels, int32_t positions, int8_t *scratch,
                        const int8_t *input, int8_t *output) {
     int8_t *const first = output;
     for (int32_t left = positions; left > 0; left -= KWS_MVE_TILE) {
         const int32_t count = left < KWS_MVE_TILE ? left : KWS_MVE_TILE;
         for (int32_t p = 0; p < KWS_MVE_TILE; p++) {
-            lay_position(input, channels, scratch + p * KWS_MVE_LANES);
+            kws_mve_copy(input, channels, scratch + p * KWS_MVE_LANES, KWS_MVE_TILE * KWS_MVE_LANES);
             input += p + 1 < count ? channels : 0;
         }
         kws_mve_mix_tile(mix, scratch, count, output);

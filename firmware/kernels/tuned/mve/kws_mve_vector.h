@@ -24,12 +24,14 @@ enum { KWS_MVE_TILE = 4, KWS_MVE_LANES = 16 };
 
 #define KWS_MVE_FIRST KWS_MVE_BLOCK("vmladav.s8")
 #define KWS_MVE_NEXT KWS_MVE_BLOCK("vmladava.s8")
-#define KWS_MVE_ALL KWS_MVE_FIRST "1:\n\t" KWS_MVE_NEXT "subs %[left], #1\n\tbne 1b"
+#define KWS_MVE_LAST                                                                                                   \
+    "vmov %q[first][2], %q[first][0], %[a0], %[a2]\n\tvmov %q[first][3], %q[first][1], %[a1], %[a3]\n\t"               \
+    "vmov %q[second][2], %q[second][0], %[b0], %[b2]\n\tvmov %q[second][3], %q[second][1], %[b1], %[b3]"
 
-#define KWS_MVE_SUMS                                                                                                   \
-    [x] "+r"(*x), [w] "+r"(*w), [a0] "=&Te"(sums[0]), [a1] "=&Te"(sums[1]), [a2] "=&Te"(sums[2]),                      \
-        [a3] "=&Te"(sums[3]), [b0] "=&Te"(sums[4]), [b1] "=&Te"(sums[5]), [b2] "=&Te"(sums[6]), [b3] "=&Te"(sums[7]),  \
-        [first] "=&w"(first), [second] "=&w"(second), [even] "=&w"(even), [odd] "=&w"(odd)
+#define KWS_MVE_OUTPUTS                                                                                                \
+    [x] "+r"(*x), [w] "+r"(*w), [first] "=&w"(sums.first), [second] "=&w"(sums.second), [even] "=&w"(even),            \
+        [odd] "=&w"(odd), [a0] "=&Te"(a0), [a1] "=&Te"(a1), [a2] "=&Te"(a2), [a3] "=&Te"(a3),                  \
+        [b0] "=&Te"(b0), [b1] "=&Te"(b1), [b2] "=&Te"(b2), [b3] "=&Te"(b3)
 #define KWS_MVE_STEPS                                                                                                  \
     [x_step] "i"(step.x), [x_rest] "i"(step.x_rest), [w_step] "i"(step.w), [w_rest] "i"(step.w_rest)
 
@@ -38,52 +40,58 @@ typedef struct {
     int x, x_rest, w, w_rest;
 } kws_mve_step;
 
-/* sums: of two vectors of weights with each of four vectors of inputs, over `blocks` of these; of the first weights,
- * then of the second. x and w go on behind them. unrolled: 1..4, the blocks; 0: a loop over 2 or more. */
-KWS_INLINE void kws_mve_sums(const kws_mve_step step, int unrolled, int32_t blocks, const int8_t **x, const int8_t **w,
-                             int32_t sums[8]) {
-    int8x16_t first, second, even, odd;
-    int32_t left = blocks - 1;
+/* Of the first weights, of the second, with each of four vectors of inputs. */
+typedef struct {
+    int32x4_t first, second;
+} kws_mve_pair;
+
+/* Sums over blocks of inputs. x and w go on behind them. unrolled: 1..4, the blocks; 0: a loop over 2 or more. */
+KWS_INLINE kws_mve_pair kws_mve_sums(const kws_mve_step step, int unrolled, int32_t blocks, const int8_t **x,
+                                     const int8_t **w) {
+    kws_mve_pair sums;
+    int8x16_t even, odd;
+    int32_t a0, a1, a2, a3, b0, b1, b2, b3, left = blocks - 1;
     switch (unrolled) {
         case 1:
-            __asm__(KWS_MVE_FIRST : KWS_MVE_SUMS : KWS_MVE_STEPS : "memory");
+            __asm__(KWS_MVE_FIRST KWS_MVE_LAST : KWS_MVE_OUTPUTS : KWS_MVE_STEPS : "memory");
             break;
         case 2:
-            __asm__(KWS_MVE_FIRST KWS_MVE_NEXT : KWS_MVE_SUMS : KWS_MVE_STEPS : "memory");
+            __asm__(KWS_MVE_FIRST KWS_MVE_NEXT KWS_MVE_LAST : KWS_MVE_OUTPUTS : KWS_MVE_STEPS : "memory");
             break;
         case 3:
-            __asm__(KWS_MVE_FIRST KWS_MVE_NEXT KWS_MVE_NEXT : KWS_MVE_SUMS : KWS_MVE_STEPS : "memory");
+            __asm__(KWS_MVE_FIRST KWS_MVE_NEXT KWS_MVE_NEXT KWS_MVE_LAST : KWS_MVE_OUTPUTS : KWS_MVE_STEPS : "memory");
             break;
         case 4:
-            __asm__(KWS_MVE_FIRST KWS_MVE_NEXT KWS_MVE_NEXT KWS_MVE_NEXT : KWS_MVE_SUMS : KWS_MVE_STEPS : "memory");
+            __asm__(KWS_MVE_FIRST KWS_MVE_NEXT KWS_MVE_NEXT KWS_MVE_NEXT KWS_MVE_LAST
+                    : KWS_MVE_OUTPUTS
+                    : KWS_MVE_STEPS
+                    : "memory");
             break;
         default:
-            __asm__(KWS_MVE_FIRST "1:\n\t" KWS_MVE_NEXT "subs %[left], #1\n\tbne 1b"
-                    : KWS_MVE_SUMS, [left] "+r"(left)
+            __asm__(KWS_MVE_FIRST "1:\n\t" KWS_MVE_NEXT "subs %[left], #1\n\tbne 1b\n\t" KWS_MVE_LAST
+                    : KWS_MVE_OUTPUTS, [left] "+r"(left)
                     : KWS_MVE_STEPS
                     : "cc", "memory");
     }
+    return sums;
 }
 
 /* GCC does not know how often a loop runs that changes `pointer`: it makes none of LE, whose register sums need. */
 #define KWS_MVE_CHANGED(pointer) __asm__("" : "+r"(pointer))
 
-KWS_INLINE int32x4_t kws_mve_lanes(const int32_t values[4]) {
-    int32x4_t lanes;
-    __asm__("vmov %q0[2], %q0[0], %1, %3\n\tvmov %q0[3], %q0[1], %2, %4"
-            : "=&w"(lanes)
-            : "r"(values[0]), "r"(values[1]), "r"(values[2]), "r"(values[3]));
-    return lanes;
-}
+/* How sums become outputs; shift: -31..-1. */
+typedef struct {
+    int32_t bias, multiplier, shift;
+} kws_mve_scale;
 
-/* scale: bias, multiplier, shift, which is -31..-1. The second rounding takes halves up, and away from zero where a
- * negative value has one taken off; where no output is below zero, neither is seen. */
-KWS_INLINE int32x4_t kws_mve_requantize(int32x4_t sums, const int32_t scale[3], int rectified) {
-    int32x4_t value = vqrdmulhq_n_s32(vaddq_n_s32(sums, scale[0]), scale[1]);
+/* The second rounding takes halves up, and away from zero where a negative value has one taken off; where no output is
+ * below zero, neither is seen. */
+KWS_INLINE int32x4_t kws_mve_requantize(int32x4_t sums, kws_mve_scale scale, int rectified) {
+    int32x4_t value = vqrdmulhq_n_s32(vaddq_n_s32(sums, scale.bias), scale.multiplier);
     if (!rectified) {
         value = vaddq_s32(value, vshrq_n_s32(value, 31));
     }
-    return vrshlq_n_s32(value, scale[2]);
+    return vrshlq_n_s32(value, scale.shift);
 }
 
 /* Both plus zero_point, saturated to int8: the lower bytes of the lanes, which are lane 0 of `even`, lane 0 of `odd`,
@@ -111,13 +119,25 @@ KWS_INLINE void kws_mve_gather(const int8_t *from, int16x8_t places, int8_t **to
                      : "memory");
 }
 
-/* Sixteen inputs or fewer, behind them zeros. */
-KWS_INLINE int8x16_t kws_mve_load(const int8_t *from, int32_t count) {
-    return vldrbq_z_s8(from, vctp8q((uint32_t)count));
+/* `count` bytes, sixteen at a time, which are to_step bytes apart in `to`. */
+KWS_INLINE void kws_mve_copy(const int8_t *from, int32_t count, int8_t *to, int to_step) {
+    int8x16_t values;
+    __asm__ volatile("wlstp.8 lr, %3, 2f\n\t1:\n\tvldrb.8 %q0, [%1], #16\n\tvstrb.8 %q0, [%2], %4\n\tletp lr, 1b\n\t2:"
+                     : "=&w"(values), "+r"(from), "+r"(to)
+                     : "r"(count), "i"(to_step)
+                     : "lr", "memory");
+}
+
+KWS_INLINE void kws_mve_fill(int32_t value, int8_t *to, int32_t count) {
+    const int8x16_t values = vdupq_n_s8((int8_t)value);
+    __asm__ volatile("wlstp.8 lr, %2, 2f\n\t1:\n\tvstrb.8 %q1, [%0], #16\n\tletp lr, 1b\n\t2:"
+                     : "+r"(to)
+                     : "w"(values), "r"(count)
+                     : "lr", "memory");
 }
 
 /* All outputs of `count` positions, 1..KWS_MVE_TILE. x: [blocks][KWS_MVE_TILE][KWS_MVE_LANES]; where there are fewer
- * positions, the last one is repeated. */
+ * positions, the last one is repeated; what lies behind a position's last input has weights of zero. */
 void kws_mve_mix_tile(const kws_mve_mix *mix, const int8_t *x, int32_t count, int8_t *output);
 
 /* Bring `count` outputs into min..max, which they are in if that is all of int8. */
