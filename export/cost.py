@@ -15,11 +15,12 @@ from export.graph import Graph, layer_shapes
 from export.image import STACK_BYTES
 from export.kernels import PORTABLE, KernelSet
 from export.layer_costs import FOLDER, LayerCosts, load_costs
-from export.layer_memory import ArenaUse, LayerMemory, array_bytes, layer_memory
+from export.layer_memory import ArenaUse, LayerMemory, array_bytes, layer_memory, new_functions
 from export.plan import aligned, make_plan, op_bytes
 from export.runs import takes_features
 from export.shape import LayerShape, NetShape
-from export.workload import frame_work, work_of
+from export.work import Function, Work
+from export.workload import frame_work, works_of
 
 PEAKS = ("activation_bytes", "arena_bytes")
 
@@ -97,7 +98,8 @@ class Price:
 
 @dataclass(frozen=True)
 class Priced:
-    """A layer alone. cost: but for the arena, which depends on the layers before it."""
+    """A layer alone. cost: but for the arena, which depends on the layers before it, and for functions that it shares
+    with them."""
 
     kind: str
     cost: Cost
@@ -122,27 +124,30 @@ class Tariff:
         costs, board, code = self.costs, self.board, self.costs.footprint
         figures = (board.clock_hz, board.pj_per_cycle, board.wait_states, STACK_BYTES, costs.instructions, costs.cycles,
                    costs.cycles_per_instruction, code.kernels, code.calls, code.with_features.get(board.name),
-                   code.plain.get(board.name))
+                   code.plain.get(board.name), *([costs.functions] if costs.functions else []))
         return hashlib.sha256(repr(figures).encode()).hexdigest()[:12]
 
     def layer(self, shape: LayerShape) -> Priced:
         """Of one layer that has no weights yet; computed once."""
         if shape not in self._known:
             memory = layer_memory(shape, self.costs.kernels, self.board.core)
-            self._known[shape] = Priced(work_of(shape).kind, self._layer(shape, memory.array_bytes), memory)
+            cost = self._layer(shape, memory.work, memory.array_bytes + self._bytes(memory.functions))
+            self._known[shape] = Priced(memory.work.kind, cost, memory)
         return self._known[shape]
+
+    def _bytes(self, functions: Iterable[Function]) -> int:
+        return sum(map(self.costs.bytes_of, functions))
 
     @cached_property
     def _known(self) -> dict[LayerShape, "Priced"]:
         return {}
 
-    def _layer(self, shape: LayerShape, arrays: int, arena: int = 0) -> Cost:
-        """Bytes of its arrays and its own code, time and energy; arena: in use while it runs."""
-        work = work_of(shape)
+    def _layer(self, shape: LayerShape, work: Work, constants: int, arena: int = 0) -> Cost:
+        """Time, energy and bytes, `constants` with its own functions; arena: in use while it runs."""
         busy = self._busy(self.costs.instructions_of(work), self.costs.cycles_of(work))
         return replace(busy, operations=2 * shape.macs, macs=shape.macs,
                        model_bytes=shape.weight_bytes + shape.biases, activation_bytes=shape.activations,
-                       flash_bytes=arrays + self.costs.footprint.calls[work.kind], arena_bytes=arena)
+                       flash_bytes=constants + self.costs.footprint.calls[work.kind], arena_bytes=arena)
 
     def firmware(self, kinds: Iterable[str], held_bytes: tuple[int, int], coefficients: int) -> Cost:
         """What an image holds beside a net's layers: app, kernels, libraries, buffers, stack.
@@ -168,11 +173,14 @@ class Tariff:
 
     def shape(self, net: NetShape) -> Price:
         """Of a net that has no weights yet. A layer's arena_bytes are those of the net up to there."""
-        use, layers = ArenaUse(), []
+        use, layers, written = ArenaUse(), [], set()
         for shape in net.layers():
             known = self.layer(shape)
             use = known.memory.occupy(shape, use)
-            layers.append(Layer(shape.name, known.kind, shape, replace(known.cost, arena_bytes=use.arena_bytes)))
+            flash = known.cost.flash_bytes - self._bytes(written.intersection(known.memory.functions))
+            written.update(known.memory.functions)
+            part = replace(known.cost, arena_bytes=use.arena_bytes, flash_bytes=flash)
+            layers.append(Layer(shape.name, known.kind, shape, part))
         firmware = self.firmware({layer.kind for layer in layers}, (net.input_bytes, net.n_labels), net.n_coefficients)
         return _price(layers, firmware, self.frame(net.n_coefficients))
 
@@ -181,9 +189,10 @@ class Tariff:
         kernel_of = KernelSet(self.costs.kernels).kernel_of(self.board.core)
         plan = make_plan(net, kernel_of)
         computing = [i for i, op in enumerate(net.ops) if op.kind != "RESHAPE"]
-        arrays, arenas = array_bytes(net, kernel_of), op_bytes(net, plan)
-        layers = [Layer(shape.name, work_of(shape).kind, shape, self._layer(shape, arrays[i], arenas[i]))
-                  for i, shape in zip(computing, layer_shapes(net), strict=True)]
+        arrays, arenas, functions = array_bytes(net, kernel_of), op_bytes(net, plan), new_functions(net, kernel_of)
+        layers = [Layer(shape.name, work.kind, shape,
+                        self._layer(shape, work, arrays[i] + self._bytes(functions[i]), arenas[i]))
+                  for i, shape, work in zip(computing, layer_shapes(net), works_of(net, kernel_of), strict=True)]
         coefficients = net.input.shape[2] if takes_features(net) else 0
         firmware = self.firmware({layer.kind for layer in layers}, (net.input.bytes, net.output.bytes), coefficients)
         firmware = replace(firmware, arena_bytes=plan.arena_bytes)

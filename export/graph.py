@@ -127,7 +127,8 @@ def layer_shape(graph: Graph, index: int) -> LayerShape:
     multipliers = graph.result(op).shape[-1] if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D") else 0
     if op.kind == "FULLY_CONNECTED" and len(constants[0].scale) > 1:
         multipliers = len(constants[0].scale)
-    return LayerShape(f"{index}:{op.kind}", op.kind, inputs, _plane(graph.result(op)), op.window, multipliers)
+    return LayerShape(f"{index}:{op.kind}", op.kind, inputs, _plane(graph.result(op)), op.window, multipliers,
+                      activation=op.activation)
 
 
 def _plane(tensor: Tensor) -> tuple[int, int, int]:

@@ -5,7 +5,7 @@ export/costs/CORE-KERNELS.json holds one core and kernel set, as `make calibrate
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,10 +14,10 @@ from scipy.optimize import nnls
 
 from datasets.console import UserError, atomic_write
 from export.count import Count
-from export.footprint import Footprint
+from export.footprint import Footprint, up_to_word
 from export.kernels import CMSIS_NN
 from export.timing import TIMINGS, stated_timing
-from export.workload import Work
+from export.work import Function, Work
 
 FOLDER = Path(__file__).resolve().parent / "costs"
 
@@ -55,7 +55,7 @@ class LayerCosts:
     firmware/kernels and firmware/features, and of a library; command: makes the file. counted_by: unicorn or QEMU.
     cycles_source: of the timings. instructions, cycles: by kind; the latter {} where cycles_per_instruction is stated.
     counts: instructions and cycles of some layers of the sweep by name, for tests to count again.
-    footprint: bytes of code.
+    footprint: bytes of code; functions: those of functions of generated code (export.work.Function), by kind.
     """
 
     core: str
@@ -71,6 +71,7 @@ class LayerCosts:
     cycles: dict[str, LinearCost]
     counts: dict[str, tuple[int, int | None]]
     footprint: Footprint
+    functions: dict[str, LinearCost] = field(default_factory=dict)
 
     def instructions_of(self, work: Work) -> float:
         """Of one layer. UserError where its kind was not measured."""
@@ -81,6 +82,10 @@ class LayerCosts:
         if self.cycles_per_instruction is not None:
             return self.cycles_per_instruction * self.instructions_of(work)
         return self._model(self.cycles, work)(work)
+
+    def bytes_of(self, function: Function) -> int:
+        """Of code, whole words."""
+        return up_to_word(round(self._model(self.functions, function.work)(function.work)))
 
     def _model(self, models: dict[str, LinearCost], work: Work) -> LinearCost:
         if work.kind not in models:
@@ -126,8 +131,8 @@ def calibration(core: str, kernels: str) -> str:
 @lru_cache(64)
 def _read(path: Path, _written_ns: int) -> LayerCosts:
     table = json.loads(path.read_text())
-    for what in ("instructions", "cycles"):
-        table[what] = {kind: LinearCost(**fields) for kind, fields in table[what].items()}
+    for what in ("instructions", "cycles", "functions"):
+        table[what] = {kind: LinearCost(**fields) for kind, fields in table.get(what, {}).items()}
     counts = {name: tuple(count) for name, count in table["counts"].items()}
     return LayerCosts(**{**table, "flags": tuple(table["flags"]), "counts": counts,
                          "footprint": Footprint.of_json(table["footprint"])})
@@ -144,6 +149,12 @@ def fit_all(works: Sequence[Work], counts: Sequence[Count], core: str, kernels: 
     cycles = {kind: fit(*_of_kind(kind, works, [count.cycles for count in counts])) for kind in instructions}
     return {"instructions": instructions, "cycles": cycles, "cycles_source": TIMINGS[core].source,
             "cycles_per_instruction": None}
+
+
+def fit_functions(sizes: Sequence[tuple[Work, int]]) -> dict[str, LinearCost]:
+    """LayerCosts.functions, of works and bytes."""
+    works, counts = [work for work, _ in sizes], [size for _, size in sizes]
+    return {kind: fit(*_of_kind(kind, works, counts)) for kind in dict.fromkeys(work.kind for work in works)}
 
 
 def _of_kind(kind: str, works: Iterable[Work], counts: Iterable[float]) -> tuple[list[Work], list[float]]:

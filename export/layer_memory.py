@@ -14,6 +14,8 @@ from export.op_kernel import KernelOf
 from export.plan import aligned
 from export.shape import LayerShape
 from export.shape_graph import sweep_layer
+from export.work import Function, Work
+from export.workload import work_of
 
 
 class ArrayBytes(Constants):
@@ -43,6 +45,17 @@ def array_bytes(graph: Graph, kernel_of: KernelOf) -> tuple[int, ...]:
             kernel.write_c(COp(graph, op, i, "network", kernel.scratch_bytes, counter))
         totals.append(counter.bytes)
     return tuple(after - before for before, after in zip(totals, totals[1:], strict=False))
+
+
+def new_functions(graph: Graph, kernel_of: KernelOf) -> tuple[tuple[Function, ...], ...]:
+    """Of each op, those that no op before it has."""
+    written: set[Function] = set()
+
+    def new(functions: tuple[Function, ...]) -> tuple[Function, ...]:
+        found = tuple(each for each in functions if each not in written)
+        written.update(functions)
+        return found
+    return tuple(new(kernel_of(graph, op).functions) for op in graph.ops)
 
 
 @dataclass(frozen=True)
@@ -83,12 +96,15 @@ def _smaller(a, b):
 
 @dataclass(frozen=True)
 class LayerMemory:
-    """Of a layer that has no weights yet. in_place, slides: see export.op_kernel.OpKernel."""
+    """Of a layer that has no weights yet. in_place, slides: see export.op_kernel.OpKernel. work, functions: of
+    its kernel."""
 
     array_bytes: int
     scratch_bytes: int
     in_place: bool
     slides: bool
+    work: Work
+    functions: tuple[Function, ...]
 
     def occupy(self, layer: LayerShape, use: ArenaUse) -> ArenaUse:
         """The arena with this layer behind those before it."""
@@ -120,4 +136,5 @@ def layer_memory(layer: LayerShape, kernels: str, core: str) -> LayerMemory:
     """By the exporter's own writer, on random weights."""
     graph, kernel_of = sweep_layer(layer).graph(), KernelSet(kernels).kernel_of(core)
     kernel = kernel_of(graph, graph.ops[0])
-    return LayerMemory(array_bytes(graph, kernel_of)[0], kernel.scratch_bytes, kernel.in_place, kernel.slides)
+    return LayerMemory(array_bytes(graph, kernel_of)[0], kernel.scratch_bytes, kernel.in_place, kernel.slides,
+                       kernel.work or work_of(layer), kernel.functions)

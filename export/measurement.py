@@ -10,7 +10,7 @@ import numpy as np
 from datasets.console import atomic_write
 from datasets.features import CLIP_SAMPLES, FFT_LENGTH, FRAME_LENGTH, N_FRAMES, MfccQuantizer
 from export.boards import Board
-from export.c_writer import write_c
+from export.c_writer import source, write_c
 from export.count import Count
 from export.counter import MODELS, Machine
 from export.emulator import Session
@@ -18,6 +18,7 @@ from export.graph import Graph
 from export.image import FIRMWARE, Features, Image, build_image
 from export.kernels import KernelSet
 from export.networks import Network, prefixes
+from export.plan import make_plan
 from export.self_test import NetworkTest, generated_bytes
 from export.sweep import FRAME_COEFFICIENTS, SweepLayer
 from export.toolchain import run_tool
@@ -102,10 +103,14 @@ class Batch:
 
 
 def batches(bench: Bench, layers: tuple[SweepLayer, ...], folder: Path) -> tuple[Batch, ...]:
-    """The layers in images' worths, each a mixture, and the feature frames."""
+    """The layers in images' worths, each a mixture."""
     several = -(-len(layers) // MOST_NETS)
-    return (*(Batch(bench, folder / f"layers_{i}", layers[i::several]) for i in range(several)),
-            *(Batch(bench, folder / f"frame_{n}", (), n) for n in FRAME_COEFFICIENTS))
+    return tuple(Batch(bench, folder / f"layers_{i}", layers[i::several]) for i in range(several))
+
+
+def frame_batches(bench: Bench, folder: Path) -> tuple[Batch, ...]:
+    """The feature frames."""
+    return tuple(Batch(bench, folder / f"frame_{n}", (), n) for n in FRAME_COEFFICIENTS)
 
 
 def count_batch(batch: Batch) -> tuple[Count, ...]:
@@ -123,12 +128,13 @@ def count_batch(batch: Batch) -> tuple[Count, ...]:
 
 
 def fingerprint(batch: Batch) -> str:
-    """SHA-256 of what decides the counts: layers, firmware, generator, compiler, timings."""
-    here = FIRMWARE.parent
-    generator = [path for folder in ("operators", "tuned") for path in sorted(here.glob(f"export/{folder}/**/*.py"))]
-    sources = [*(here / name for name in _DECIDING), here / "export/c_writer.py", *generator]
-    digest = hashlib.sha256(repr((batch.names, batch.bench.board, batch.bench.kernels.name, compiler())).encode())
-    digest.update("".join(map(digest_of, (sources, firmware_sources(batch.bench)))).encode())
+    """SHA-256 of what decides the counts: layers, their C, firmware, compiler, timings."""
+    bench, sources = batch.bench, [FIRMWARE.parent / name for name in _DECIDING]
+    kernel_of = bench.kernels.kernel_of(bench.board.core)
+    digest = hashlib.sha256(repr((batch.names, bench.board, bench.kernels.name, compiler())).encode())
+    digest.update("".join(map(digest_of, (sources, firmware_sources(bench)))).encode())
+    for graph in (layer.graph() for layer in batch.layers):
+        digest.update(source(graph, make_plan(graph, kernel_of), "network", kernel_of).encode())
     return digest.hexdigest()
 
 

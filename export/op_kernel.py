@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from export.c_operator import COp
 from export.graph import Graph, Op
 from export.operators import OPERATORS
+from export.work import Function, Work
 
 
 @dataclass(frozen=True)
@@ -13,13 +14,16 @@ class OpKernel:
     """write_c: the body of the op's C function, which returns 0 on success; None where there is no function.
     scratch_bytes: beside its tensors. in_place: whether its output may lie at the start of an input's memory.
     slides: whether it may lie over the input so that neither its start nor its end is behind the input's. header: that
-    declares the kernel, beside kws_nn.h."""
+    declares the kernel, beside kws_nn.h. work: what its instructions are linear in; None: what those of
+    the portable kernel are (export/workload.py). functions: that the C of the op is given."""
 
     write_c: Callable[[COp], tuple[str, ...]] | None
     scratch_bytes: int = 0
     in_place: bool = False
     slides: bool = False
     header: str = ""
+    work: Work | None = None
+    functions: tuple[Function, ...] = ()
 
 
 KernelOf = Callable[[Graph, Op], OpKernel]

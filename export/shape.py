@@ -33,6 +33,7 @@ class LayerShape:
 
     op: TFLite's name; inputs, outputs: (h, w, c); window: of convolutions and pools.
     multipliers: requantizations that stand in an array; 0 where the layer has one or none.
+    activation: fused, as export.graph.Op has it.
     reads_arena, writes_arena: whether its input and its output lie there; the net's own are the caller's.
     """
 
@@ -44,6 +45,7 @@ class LayerShape:
     multipliers: int = 0
     reads_arena: bool = True
     writes_arena: bool = True
+    activation: str = "NONE"
 
     @property
     def values(self) -> int:
@@ -142,8 +144,8 @@ def _head_layers(in_c: int, n_labels: int, plane: tuple[int, int]) -> tuple[Laye
 
 
 def _convolution(name: str, op: str, inputs: tuple, outputs: tuple, kernel=(1, 1), stride=(1, 1)) -> LayerShape:
-    """With SAME padding and a scale per output channel."""
+    """With SAME padding, a scale per output channel and ReLU."""
     sizes = zip(inputs[:2], kernel, stride, strict=True)
     before, after = zip(*(same_padding(*each) for each in sizes), strict=True)
     window = Window(kernel, stride, padding_before=before, padding_after=after)
-    return LayerShape(name, op, inputs, outputs, window, outputs[2])
+    return LayerShape(name, op, inputs, outputs, window, outputs[2], activation="RELU")

@@ -30,7 +30,7 @@ def sweep_layer(layer: LayerShape) -> SweepLayer:
         return SweepLayer(layer.op, layer.inputs, channels, per_channel=per_channel)
     padding = "SAME" if layer.op != "AVERAGE_POOL_2D" else "VALID"
     return SweepLayer(layer.op, layer.inputs, channels, layer.window.kernel, layer.window.stride,
-                      layer.window.dilation, padding, per_channel)
+                      layer.window.dilation, padding, per_channel, activation=layer.activation)
 
 
 def joined(graphs: list[Graph]) -> Graph:

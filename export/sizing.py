@@ -10,10 +10,13 @@ from export.boards import Board
 from export.footprint import Firmware, Footprint, up_to_word
 from export.image import FIRMWARE, Features, Image
 from export.layer_memory import array_bytes
-from export.measurement import Bench
+from export.measurement import Batch, Bench
+from export.networks import prefixes
 from export.sweep import FRAME_COEFFICIENTS, SweepLayer
+from export.work import Work
 
 _PIECE = re.compile(r"^ (\.[\w.$*]+)\s+0x[0-9a-f]+\s+0x([0-9a-f]+) (\S+)$", re.MULTILINE)
+FUNCTIONS = ("tile", "gather", "filter")  # of export.op_kernel.OpKernel
 _CODE = (".text", ".rodata", ".vectors", ".ARM.exidx")
 
 
@@ -29,10 +32,12 @@ class Sized:
 
 @dataclass(frozen=True)
 class Parts:
-    """Flash bytes of an image. network: of the network's object; shared: by section, of kernels and libraries; rest: of
-    everything else. buffer_bytes: of RAM, without the network's input and output."""
+    """Flash bytes of an image. network: of the network's object, without `functions`, which are by kind; shared: by
+    section, of kernels and libraries; rest: of everything else. buffer_bytes: of RAM, without the network's input and
+    output."""
 
     network: int
+    functions: dict[str, int]
     shared: dict[str, int]
     rest: int
     buffer_bytes: int
@@ -44,16 +49,39 @@ def parts_of(sized: Sized) -> Parts:
     features = Features(MfccQuantizer.of(4.0, 10, sized.coefficients), 0) if sized.coefficients else None
     image = sized.bench.build((graph,), sized.folder, features)
     sections = sections_of(image)
-    network = sum(size for name, size in sections.items() if name.startswith("network.o:"))
+    functions = functions_of(sections, "network")
+    network = sum(size for name, size in sections.items() if name.startswith("network.o:")) - sum(functions.values())
     shared = {name: size for name, size in sections.items() if is_kernel(name)}
     held = sum(map(up_to_word, (graph.input.bytes, graph.output.bytes)))
-    return Parts(network, shared, image.flash_bytes - network - sum(shared.values()), image.buffer_bytes - held)
+    rest = image.flash_bytes - network - sum(functions.values()) - sum(shared.values())
+    return Parts(network, functions, shared, rest, image.buffer_bytes - held)
+
+
+def functions_of(sections: dict[str, int], prefix: str) -> dict[str, int]:
+    """Bytes of the functions that the first op of a network was given, by the last word of their names."""
+    own = re.compile(rf"{prefix}\.o:\.text\.{prefix}_0_\w+_({'|'.join(FUNCTIONS)})")
+    return {found[1]: size for name, size in sections.items() if (found := own.fullmatch(name))}
+
+
+def counted_functions(batch: Batch) -> list[tuple[Work, int]]:
+    """What the bytes of each function are linear in, and its bytes, of a batch that was counted."""
+    kernel_of = batch.bench.kernels.kernel_of(batch.bench.board.core)
+    graphs = [layer.graph() for layer in batch.layers]
+    works = [[function.work for function in kernel_of(graph, graph.ops[0]).functions] for graph in graphs]
+    if not any(works):
+        return []
+    sections = _sections_in((batch.folder / "firmware.map").read_text())
+    sizes = [functions_of(sections, prefix) for prefix in prefixes(len(graphs))]
+    return [(work, size[work.kind]) for of_layer, size in zip(works, sizes, strict=True) for work in of_layer]
 
 
 def sections_of(image: Image) -> dict[str, int]:
     """Bytes of code and constants by "object:section", of GNU ld's map."""
+    return _sections_in(image.map.read_text())
+
+
+def _sections_in(linker_map: str) -> dict[str, int]:
     found: dict[str, int] = {}
-    linker_map = image.map.read_text()
     for section, size, path in _PIECE.findall(linker_map[linker_map.index("Linker script and memory map"):]):
         name = f"{path.rpartition('/')[2]}:{section}"
         if section.startswith(_CODE) and int(size, 16):
@@ -70,19 +98,25 @@ def is_kernel(section: str) -> bool:
     return _is_library(section) or any(FIRMWARE.joinpath("kernels").rglob(f"{section.partition('.o:')[0]}.c"))
 
 
-def footprint(bench: Bench, boards: tuple[Board, ...], layers: dict[str, SweepLayer], folder: Path) -> Footprint:
-    """Of the kinds that `layers` has one of each, and of the firmware of `boards`, all of the same core."""
-    kinds = {kind: Sized(bench, layer, 0, folder / f"kind_{kind}") for kind, layer in layers.items()}
+def footprint(bench: Bench, boards: tuple[Board, ...], layers: dict[str, tuple[Bench, SweepLayer]],
+              folder: Path) -> Footprint:
+    """Of the kinds that `layers` has one of each, with what measures it, and of the firmware of `boards`, all of the
+    same core."""
+    kinds = {kind: Sized(*measured, 0, folder / f"kind_{kind}") for kind, measured in layers.items()}
     images = {(board.name, n): Sized(Bench(board, bench.kernels), _net(n), n, folder / f"board_{board.name}_{n}")
               for board in boards for n in (0, *FRAME_COEFFICIENTS)}
     found = tuple(parallel_map(parts_of, [*kinds.values(), *images.values()], "measuring code", "image"))
     of_kinds = dict(zip(kinds, found, strict=False))
     of_images = dict(zip(images, found[len(kinds):], strict=True))
-    kernel_of = bench.kernels.kernel_of(bench.board.core)
-    calls = {kind: parts.network - array_bytes(layers[kind].graph(), kernel_of)[0] for kind, parts in of_kinds.items()}
+    calls = {kind: parts.network - _array_bytes(kinds[kind]) for kind, parts in of_kinds.items()}
     plain = {board.name: _firmware(of_images[board.name, 0]) for board in boards}
     featured = {board.name: _featured(*(of_images[board.name, n] for n in FRAME_COEFFICIENTS)) for board in boards}
     return Footprint({kind: parts.shared for kind, parts in of_kinds.items()}, calls, featured, plain)
+
+
+def _array_bytes(sized: Sized) -> int:
+    bench = sized.bench
+    return array_bytes(sized.layer.graph(), bench.kernels.kernel_of(bench.board.core))[0]
 
 
 def _net(coefficients: int) -> SweepLayer:

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from export.arithmetic import same_padding, window_count
+from export.arithmetic import INT8_MIN, same_padding, window_count
 from export.graph import Graph, Op, Tensor, Window
 
 WEIGHT_SCALE = 0.01
@@ -17,7 +17,7 @@ INPUT_SCALE = 0.05
 @dataclass(frozen=True)
 class SweepLayer:
     """One layer. op: TFLite's name; inputs: (h, w, c); channels: of the output, where the op chooses them; padding:
-    "SAME" or "VALID"; types: (input, output); pads: as export.graph.Op has them."""
+    "SAME" or "VALID"; types: (input, output); pads, activation: as export.graph.Op has them."""
 
     op: str
     inputs: tuple[int, int, int]
@@ -29,6 +29,7 @@ class SweepLayer:
     per_channel: bool = True
     types: tuple[str, str] = ("int8", "int8")
     pads: tuple[tuple[int, int], ...] = ()
+    activation: str = "NONE"
 
     @property
     def name(self) -> str:
@@ -37,8 +38,9 @@ class SweepLayer:
         dilated = [f"dilation {_by(self.dilation)}"] if self.dilation != (1, 1) else []
         scaled = ["per channel"] if self.op == "FULLY_CONNECTED" and self.per_channel else []
         typed = [" to ".join(self.types)] if self.types != ("int8", "int8") else []
+        active = [self.activation] if self.activation != "NONE" else []
         shapes = f"{_by(self.inputs)} -> {_by(self.outputs)}"
-        return " ".join((self.op, shapes, *of_window, *dilated, *scaled, *typed))
+        return " ".join((self.op, shapes, *of_window, *dilated, *scaled, *typed, *active))
 
     @cached_property
     def window(self) -> Window | None:
@@ -95,7 +97,8 @@ class _Builder:
         scale, zero_point = self.output_quantization()
         tensors = [self.activation("input", layer.inputs, layer.types[0], INPUT_SCALE, -4), *self.others(),
                    self.activation("output", layer.outputs, layer.types[1], scale, zero_point)]
-        op = Op(layer.op, tuple(range(len(tensors) - 1)), (len(tensors) - 1,), window=layer.window, pads=layer.pads)
+        op = Op(layer.op, tuple(range(len(tensors) - 1)), (len(tensors) - 1,), window=layer.window, pads=layer.pads,
+                activation=layer.activation)
         if layer.op == "ADD":
             op = Op(layer.op, (0, 0), (1,))
         return Graph(tuple(tensors), (op,), (0,), op.outputs, zlib.crc32(layer.name.encode()).to_bytes(32, "big").hex())
@@ -113,7 +116,8 @@ class _Builder:
         if self.weight_shape is None:
             return INPUT_SCALE * (2.5 if self.layer.op == "ADD" else 0.7), 3
         taps = np.prod(self.weight_shape) / self.layer.outputs[2]
-        return INPUT_SCALE * WEIGHT_SCALE * 73 * 73 * float(np.sqrt(taps)) / 50, 3
+        zero_point = INT8_MIN if self.layer.activation == "RELU" else 3
+        return INPUT_SCALE * WEIGHT_SCALE * 73 * 73 * float(np.sqrt(taps)) / 50, zero_point
 
     @property
     def weight_shape(self) -> tuple[int, ...] | None:
@@ -167,10 +171,16 @@ PADS = [((25, 5, 4), (1, 1), (1, 1), (0, 0)), ((13, 5, 30), (0, 1), (0, 1), (0, 
 SCORES = [2, 3, 5, 8, 12, 20, 35, 64, 130, 256]
 TYPES = [("int8", "int8"), ("uint8", "int8"), ("int8", "uint8")]
 FRAME_COEFFICIENTS = (10, 20)
+CHANNELS = (4, 8, 12, 16, 20, 28, 36, 44, 52, 60, 64, 68, 76, 92, 100, 124, 128, 132, 180, 192, 204, 276)
+ODD = (5, 7, 11, 17, 22, 30, 33, 63, 89)
+TUNED_WINDOWS = [((3, 3), (1, 1)), ((3, 3), (2, 2)), ((5, 3), (2, 1)), ((5, 5), (1, 1)), ((3, 3), (2, 1)),
+                 ((3, 1), (1, 1)), ((5, 3), (1, 1)), ((1, 5), (1, 1)), ((5, 5), (2, 2)), ((2, 2), (1, 1)),
+                 ((3, 3), (1, 2)), ((7, 3), (1, 1)), ((3, 5), (1, 2))]
+ACTIVATIONS = ("RELU", "NONE", "RELU", "RELU6")  # of which RELU6 clamps half of the outputs or more
 
 
 def sweep() -> tuple[SweepLayer, ...]:
-    """All of them, each once."""
+    """Layers that portable kernels take, each once."""
     return tuple(dict.fromkeys((*_firsts(), *_pointwise(), *_depthwise(), *_convolutions(), *_dense(), *_pools(),
                                 *_others())))
 
@@ -247,3 +257,60 @@ def _others() -> Iterator[SweepLayer]:
     yield from (SweepLayer("QUANTIZE", inputs, types=_turn(TYPES, i)) for i, inputs in enumerate(VALUES))
     yield from (SweepLayer("PAD", inputs, pads=((0, 0), *pads)) for inputs, *pads in PADS)
     yield from (SweepLayer("SOFTMAX", (1, 1, scores)) for scores in SCORES)
+
+
+# ---------------------------------------------------------------------- of tuned kernels
+
+
+def tuned_sweep() -> tuple[SweepLayer, ...]:
+    """Layers that tuned kernels may take, each once: what growth makes above all."""
+    return tuple(dict.fromkeys((*_tuned_pointwise(), *_tuned_firsts(), *_tuned_depthwise(), *_tuned_convolutions(),
+                                *_tuned_heads())))
+
+
+def _tuned_pointwise() -> Iterator[SweepLayer]:
+    for i, channels in enumerate(CHANNELS):
+        for k, outputs in enumerate((_turn(CHANNELS, 5 * i + 3), _turn(CHANNELS, 7 * i + 6))):
+            yield SweepLayer("CONV_2D", (25, 5, channels), outputs, activation=_turn(ACTIVATIONS, i + k))
+    for i, channels in enumerate(ODD):
+        yield SweepLayer("CONV_2D", (*_turn(PLANES, i), channels), _turn(ODD, 2 * i + 1), activation="RELU")
+        yield SweepLayer("CONV_2D", (25, 5, _turn(CHANNELS, i)), channels, activation=_turn(ACTIVATIONS, i))
+        yield SweepLayer("CONV_2D", (*_turn(PLANES, i + 1), channels), _turn(CHANNELS, i + 2), activation="RELU6")
+
+
+def _tuned_firsts() -> Iterator[SweepLayer]:
+    for i, channels in enumerate((*CHANNELS, *ODD)):
+        inputs, kernel, stride = FIRST[i % 2]
+        yield SweepLayer("CONV_2D", inputs, channels, kernel, stride, activation=_turn(ACTIVATIONS, i // 2))
+
+
+def _tuned_depthwise() -> Iterator[SweepLayer]:
+    for i, channels in enumerate(CHANNELS):
+        yield SweepLayer("DEPTHWISE_CONV_2D", (25, 5, channels), channels, (3, 3), activation=_turn(ACTIVATIONS, i))
+    for i, (kernel, stride) in enumerate(TUNED_WINDOWS * 6):
+        channels, plane = _turn(CHANNELS, 5 * i), _turn([(25, 5), (13, 6), (9, 10), (12, 12), (25, 3)], i)
+        fitting = "SAME" if plane[1] < kernel[1] else _padding(i)
+        yield SweepLayer("DEPTHWISE_CONV_2D", (*plane, channels), channels, kernel, stride, padding=fitting,
+                         activation=_turn(ACTIVATIONS, i))
+    for i, channels in enumerate(CHANNELS[1::2]):
+        plane = _turn([(25, 5), (17, 9), (24, 7), (8, 6), (30, 10), (7, 7), (20, 4)], i)
+        yield SweepLayer("DEPTHWISE_CONV_2D", (*plane, channels), channels, (3, 3), (2, 2), padding=_padding(i),
+                         activation=_turn(ACTIVATIONS, i))
+
+
+def _tuned_convolutions() -> Iterator[SweepLayer]:
+    for i, (kernel, stride) in enumerate(CONVOLUTION_WINDOWS * 3):
+        channels, plane = _turn((*CHANNELS[:12], *ODD), 5 * i), _turn([(25, 5), (13, 6), (12, 10)], i)
+        outputs = min(_turn((*CHANNELS, *ODD), 4 * i + 1), 40_000 // (channels * kernel[0] * kernel[1]))
+        yield SweepLayer("CONV_2D", (*plane, channels), outputs, kernel, stride, padding=_padding(i),
+                         activation=_turn(ACTIVATIONS, i))
+
+
+def _tuned_heads() -> Iterator[SweepLayer]:
+    for i, channels in enumerate(CHANNELS):
+        yield SweepLayer("AVERAGE_POOL_2D", (25, 5, channels), 0, (25, 5), (25, 5), padding="VALID")
+        yield SweepLayer("FULLY_CONNECTED", (1, 1, channels), _turn((12, 2, 35, 5), i), per_channel=i % 2 == 0)
+    for i, channels in enumerate(ODD):
+        plane = _turn(PLANES, i)
+        yield SweepLayer("AVERAGE_POOL_2D", (*plane, 4 * channels), 0, plane, plane, padding="VALID")
+        yield SweepLayer("FULLY_CONNECTED", (1, 1, channels), _turn((12, 3, 130), i))

@@ -1,30 +1,23 @@
-"""What a layer makes its kernel do: the amounts that its instructions are linear in.
+"""What a layer makes its portable kernel do: the amounts that its instructions are linear in.
 
 Kernels take output channels in fours (DESIGN, Growth 9), so amounts of whole fours and of single channels stand apart.
 Taps in the padding cost nothing: only those inside the plane are counted.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 
-from export.graph import Graph, layer_shapes
+from export.graph import Graph, layer_shape
+from export.op_kernel import KernelOf
 from export.operators.convolution import is_strided_row
 from export.shape import LayerShape
+from export.work import CONSTANT, Work
 
-CONSTANT = "layer"  # the amount that is 1 for every layer
 FRAME = "feature_frame"
 
 
-@dataclass(frozen=True)
-class Work:
-    """kind: of the layers that one linear model describes; amounts: by name."""
-
-    kind: str
-    amounts: dict[str, float]
-
-
 def work_of(layer: LayerShape) -> Work:
-    """Kind and amounts of a layer."""
+    """Kind and amounts of a layer, by its portable kernel."""
     kind, amounts = _WORK[layer.op](_as_written(layer))
     return Work(kind, {**amounts, CONSTANT: 1})
 
@@ -38,9 +31,10 @@ def _as_written(layer: LayerShape) -> LayerShape:
     return replace(layer, inputs=inputs, outputs=outputs, window=replace(layer.window, **pairs))
 
 
-def works_of(graph: Graph) -> tuple[Work, ...]:
+def works_of(graph: Graph, kernel_of: KernelOf) -> tuple[Work, ...]:
     """Of every op that computes, in order."""
-    return tuple(map(work_of, layer_shapes(graph)))
+    return tuple(kernel_of(graph, op).work or work_of(layer_shape(graph, i)) for i, op in enumerate(graph.ops)
+                 if op.kind != "RESHAPE")
 
 
 def frame_work(n_coefficients: int) -> Work:

@@ -44,14 +44,28 @@ class Mix:
         return np.int64(1) << (32 + self.shift)
 
 
+def range_of(op: GraphOp) -> tuple[int, int]:
+    """(min, max) of the output behind the fused activation."""
+    return activation_range(op.op.activation, op.result.scale[0], int(op.result.zero_point[0]))
+
+
+def signed_outputs(op: GraphOp, outputs: int) -> int:
+    """How many of so many outputs may be below zero: Mix.rectified, without weights."""
+    return outputs if range_of(op)[0] < int(op.result.zero_point[0]) else 0
+
+
+def clamped_outputs(op: GraphOp, outputs: int) -> int:
+    """How many of so many outputs saturation to int8 does not bring into their range."""
+    return outputs if range_of(op) != (INT8_MIN, INT8_MAX) else 0
+
+
 def mix_of(op: GraphOp, weights: np.ndarray) -> Mix:
     """Of a convolution or fully-connected layer, with its weights as int8 [outputs, taps]."""
     x, weight = op.operands[:2]
     zero_point, result = int(x.zero_point[0]), op.result
     bias = bias_of(op.graph, op.op).astype(np.int64) - zero_point * weights.astype(np.int64).sum(1)
     multiplier, shift = (values.astype(np.int64) for values in _multipliers(op, x, weight, len(weights)))
-    limits = activation_range(op.op.activation, result.scale[0], int(result.zero_point[0]))
-    return Mix(weights, bias, multiplier, shift, zero_point, int(result.zero_point[0]), limits)
+    return Mix(weights, bias, multiplier, shift, zero_point, int(result.zero_point[0]), range_of(op))
 
 
 def _multipliers(op: GraphOp, x, weight, outputs: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from export.c_operator import COp
 from export.graph import Graph, GraphOp, Op
 from export.op_kernel import OpKernel, portable
+from export.work import Function, Work
 
 FOLDER = Path(__file__).resolve().parents[2] / "firmware" / "kernels" / "tuned"
 
@@ -21,11 +22,21 @@ def never(op: GraphOp) -> bool:
     return False
 
 
+def as_portable(op: GraphOp) -> None:
+    """Its instructions are linear in the portable kernel's amounts."""
+
+
+def none(op: GraphOp) -> tuple[Function, ...]:
+    """It has no functions of its own."""
+    return ()
+
+
 @dataclass(frozen=True)
 class TunedKernel:
     """kind: of the ops that it may take. takes: whether it computes this one, to the bit. write_c: the body of such an
     op's C function, with constants packed for it; the kernel is the last function that the body calls.
-    scratch_bytes: 16-byte aligned, of this op. in_place, slides: see OpKernel, of this op."""
+    scratch_bytes: 16-byte aligned, of this op. in_place, slides, work, functions: see OpKernel, of this
+    op."""
 
     kind: str
     takes: Callable[[GraphOp], bool]
@@ -33,6 +44,8 @@ class TunedKernel:
     scratch_bytes: Callable[[GraphOp], int]
     in_place: Callable[[GraphOp], bool] = never
     slides: Callable[[GraphOp], bool] = never
+    work: Callable[[GraphOp], Work | None] = as_portable
+    functions: Callable[[GraphOp], tuple[Function, ...]] = none
 
 
 @dataclass(frozen=True)
@@ -54,7 +67,7 @@ class Family:
         if kernel is None:
             return portable(graph, op)
         return OpKernel(kernel.write_c, kernel.scratch_bytes(each), kernel.in_place(each), kernel.slides(each),
-                        self.header)
+                        self.header, kernel.work(each), kernel.functions(each))
 
     @property
     def paths(self) -> tuple[Path, ...]:

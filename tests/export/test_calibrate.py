@@ -7,12 +7,13 @@ import pytest
 
 from datasets.console import UserError
 from export import calibrate, measurement
-from export.calibrate import core_board, core_boards
+from export.calibrate import core_board, core_boards, parts_of
 from export.count import Count
-from export.kernels import load_kernels
+from export.kernels import PORTABLE, TUNED, load_kernels
 from export.layer_costs import LayerCosts, costs_path, load_costs
-from export.measurement import FRAME_NAME, Batch, Bench, batches, compiler, count_batch
-from export.sweep import FRAME_COEFFICIENTS, SweepLayer, sweep
+from export.measurement import FRAME_NAME, Batch, Bench, compiler, count_batch
+from export.op_kernel import portable
+from export.sweep import FRAME_COEFFICIENTS, SweepLayer, sweep, tuned_sweep
 from export.toolchain import have, install_line
 from export.workload import works_of
 from tests.export.whole_nets import whole_net
@@ -27,26 +28,30 @@ SLOWLY = [core if core == QUICK else pytest.param(core, marks=pytest.mark.slow) 
 NETS = 20
 
 
-def bench(core: str) -> Bench:
-    return Bench(core_board(core), load_kernels(None, None))
+SETS = (PORTABLE, TUNED)
 
 
-def committed(core: str) -> LayerCosts:
-    return load_costs(core_board(core).core, "portable")
+def bench(core: str, kernels: str = PORTABLE) -> Bench:
+    return Bench(core_board(core), load_kernels(kernels, None))
 
 
+def committed(core: str, kernels: str = PORTABLE) -> LayerCosts:
+    return load_costs(core_board(core).core, kernels)
+
+
+@pytest.mark.parametrize("kernels", SETS)
 @pytest.mark.parametrize("core", SLOWLY)
-def test_layers_that_the_file_keeps_still_cost_that(core, tmp_path):
-    costs, by_name = committed(core), {layer.name: layer for layer in sweep()}
+def test_layers_that_the_file_keeps_still_cost_that(core, kernels, tmp_path):
+    costs, by_name = committed(core, kernels), {layer.name: layer for layer in (*sweep(), *tuned_sweep())}
     names = [name for name in costs.counts if name in by_name]
-    counts = bench(core).count(tuple(by_name[name].graph() for name in names), tmp_path)
+    counts = bench(core, kernels).count(tuple(by_name[name].graph() for name in names), tmp_path)
     frames = {FRAME_NAME.format(n): bench(core).count_frame(n, tmp_path / str(n)) for n in FRAME_COEFFICIENTS
               if FRAME_NAME.format(n) in costs.counts}
     found = dict(zip(names, counts, strict=True)) | frames
     assert set(found) == set(costs.counts)
     exact = compiler() == costs.compiler
     for name, (instructions, cycles) in costs.counts.items():
-        hint = f"{costs_path(costs.core, 'portable')} no longer holds for {name}; run `{costs.command}`"
+        hint = f"{costs_path(costs.core, kernels)} no longer holds for {name}; run `{costs.command}`"
         allowed = allowed_instructions(costs) if exact else 0.05 * instructions
         assert abs(found[name].instructions - instructions) <= allowed, hint
         assert cycles is None or found[name].cycles == pytest.approx(cycles, rel=0.02 if exact else 0.05), hint
@@ -58,31 +63,34 @@ def allowed_instructions(costs: LayerCosts) -> float:
     return 0 if costs.counted_by == "unicorn" else 2 * board.emulator.instructions_per_tick
 
 
-def errors(core: str, seeds: range, folder) -> list[tuple[float, float | None]]:
-    """Of each net: predicted to counted instructions, and cycles, less 1."""
-    costs, nets = committed(core), tuple(map(whole_net, seeds))
+def errors(core: str, kernels: str, seeds: range, folder) -> list[tuple[float, float | None]]:
+    """Of each net: predicted to counted instructions, and cycles, less 1. Ten nets to an image."""
+    costs, nets, counting = committed(core, kernels), tuple(map(whole_net, seeds)), bench(core, kernels)
+    counts = [count for i in range(0, len(nets), 10) for count in counting.count(nets[i:i + 10], folder / str(i))]
     found = []
-    for net, count in zip(nets, bench(core).count(nets, folder), strict=True):
-        works = works_of(net)
+    for net, count in zip(nets, counts, strict=True):
+        works = works_of(net, counting.kernels.kernel_of(costs.core))
         cycles = None if count.cycles is None else sum(map(costs.cycles_of, works)) / count.cycles - 1
         found.append((sum(map(costs.instructions_of, works)) / count.instructions - 1, cycles))
     return found
 
 
-def test_predictions_of_a_few_whole_nets_are_within_5_percent(tmp_path):
-    found = np.array(errors(QUICK, range(3), tmp_path))
+@pytest.mark.parametrize("kernels", SETS)
+def test_predictions_of_a_few_whole_nets_are_within_5_percent(kernels, tmp_path):
+    found = np.array(errors(QUICK, kernels, range(3), tmp_path))
     assert np.abs(found).max() < 0.05
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kernels", SETS)
 @pytest.mark.parametrize("core", CORES)
-def test_predictions_of_20_whole_nets_are_within_5_percent(core, tmp_path):
-    found = errors(core, range(100, 100 + NETS), tmp_path)
+def test_predictions_of_20_whole_nets_are_within_5_percent(core, kernels, tmp_path):
+    found = errors(core, kernels, range(100, 100 + NETS), tmp_path)
     instructions, cycles = zip(*found, strict=True)
-    print(f"{core}: worst error of instructions {100 * max(map(abs, instructions)):.2f} %")
+    print(f"{core}, {kernels}: worst error of instructions {100 * max(map(abs, instructions)):.2f} %")
     assert max(map(abs, instructions)) < 0.05
     if core in ("m0plus", "m3", "m4"):
-        print(f"{core}: worst error of cycles {100 * max(map(abs, cycles)):.2f} %")
+        print(f"{core}, {kernels}: worst error of cycles {100 * max(map(abs, cycles)):.2f} %")
         assert max(map(abs, cycles)) < 0.05
 
 
@@ -92,7 +100,7 @@ def test_a_row_is_predicted_whatever_its_stride(tmp_path):
               for op, channels in (("CONV_2D", 16), ("DEPTHWISE_CONV_2D", 8))]
     graphs, costs = tuple(layer.graph() for layer in layers), committed(QUICK)
     for graph, count in zip(graphs, bench(QUICK).count(graphs, tmp_path), strict=True):
-        (work,) = works_of(graph)
+        (work,) = works_of(graph, portable)
         assert costs.instructions_of(work) == pytest.approx(count.instructions, rel=0.02)
 
 
@@ -153,9 +161,12 @@ def test_a_wrong_word_is_one_line(arguments, error, monkeypatch):
         calibrate.main()
 
 
-def test_batches_hold_every_layer_once_and_fit_an_image(tmp_path):
-    parts = batches(bench(QUICK), sweep(), tmp_path)
-    names = [name for part in parts for name in part.names]
+@pytest.mark.parametrize("kernels", SETS)
+def test_batches_hold_every_layer_once_and_fit_an_image(kernels):
+    """Beside tuned kernels, portable ones are counted with their own set."""
+    parts = parts_of(bench(QUICK, kernels))
+    names, own = ([name for part in parts if part.bench.kernels.name == each for name in part.names] for each in SETS)
     assert sorted(names) == sorted([layer.name for layer in sweep()] + [FRAME_NAME.format(n) for n in
                                                                         FRAME_COEFFICIENTS])
+    assert sorted(own) == sorted(layer.name for layer in tuned_sweep() if kernels == TUNED)
     assert max(len(part.layers) for part in parts) <= measurement.MOST_NETS

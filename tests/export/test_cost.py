@@ -12,7 +12,7 @@ from export.calibrate import core_board, core_boards
 from export.cost import PEAKS, QUANTITIES, Cost, Tariff, cost, hello_edge_memory, ram_bytes
 from export.cost_report import layer_table
 from export.image import Features
-from export.kernels import load_kernels
+from export.kernels import PORTABLE, TUNED, load_kernels
 from export.layer_costs import load_costs
 from export.measurement import Bench
 from export.runs import input_quantizer, takes_features
@@ -26,6 +26,7 @@ from tests.export.whole_nets import whole_net
 NANO = load_board("nano33ble")
 COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "results" / "small-energy-aware" / "model.tflite"
 CORES = tuple(core.removeprefix("cortex-") for core in core_boards())
+SETS = (PORTABLE, TUNED)
 needs_arm_gcc = pytest.mark.skipif(not have("arm-none-eabi-gcc"), reason=install_line("arm-none-eabi-gcc"))
 
 
@@ -122,37 +123,40 @@ def test_a_board_that_was_not_measured_is_refused():
 @pytest.mark.parametrize("widths", [(8, 12, 7), (64, 64, 64), (40, 16, 16, 52), (52, 68, 60, 56, 120)])
 def test_a_shape_costs_what_its_graph_does(kernels, core, widths):
     """By whatever kernels, in place and with scratch or not; the figures of other costs serve where there are none."""
-    costs = replace(load_costs(core_board(core).core, "portable"), kernels=kernels)
+    there = kernels if kernels == "tuned" else "portable"
+    costs = replace(load_costs(core_board(core).core, there), kernels=kernels)
     tariff, shape = Tariff(core_board(core), costs), NetShape(widths, 10, 12)
     assert astuple(tariff.shape(shape).whole) == astuple(tariff.graph(graph_of(shape)).whole)
 
 
-def check_against_linker(board, graphs, folder) -> None:
+def check_against_linker(board, kernels, graphs, folder) -> None:
     """flash within 2 %; RAM to the byte."""
-    bench, errors = Bench(board, load_kernels(None, None)), []
+    bench, errors = Bench(board, load_kernels(kernels, None)), []
     for i, graph in enumerate(graphs):
         features = Features(input_quantizer(graph), 0) if takes_features(graph) else None
-        image, price = bench.build((graph,), folder / str(i), features), cost(graph, board).whole
+        image, price = bench.build((graph,), folder / str(i), features), cost(graph, board, kernels).whole
         errors.append(abs(price.flash_bytes / image.flash_bytes - 1))
         assert (price.ram_bytes, price.arena_bytes, price.buffer_bytes, price.stack_bytes) == (
             image.ram_bytes, image.arena_bytes, image.buffer_bytes, image.stack_bytes)
-    print(f"{board.core}: worst error of flash {100 * max(errors):.2f} %")
+    print(f"{board.core}, {kernels}: worst error of flash {100 * max(errors):.2f} %")
     assert max(errors) < 0.02
 
 
 @needs_arm_gcc
-def test_bytes_are_the_linkers(tmp_path):
+@pytest.mark.parametrize("kernels", SETS)
+def test_bytes_are_the_linkers(kernels, tmp_path):
     """On the default board: the committed net, nets of any operator, and one that does not take our features."""
     foreign = Chain((1, 33, 7, 3)).conv(5, (3, 3), (2, 2)).mean().dense(3)
-    check_against_linker(NANO, (read_tflite(COMMITTED.read_bytes()), *map(whole_net, (101, 102, 104)),
-                                read_tflite(foreign.content())), tmp_path)
+    check_against_linker(NANO, kernels, (read_tflite(COMMITTED.read_bytes()), *map(whole_net, (101, 102, 104)),
+                                         read_tflite(foreign.content())), tmp_path)
 
 
 @pytest.mark.slow
 @needs_arm_gcc
+@pytest.mark.parametrize("kernels", SETS)
 @pytest.mark.parametrize("core", CORES)
-def test_bytes_of_20_nets_are_the_linkers(core, tmp_path):
-    check_against_linker(core_board(core), tuple(map(whole_net, range(100, 120))), tmp_path)
+def test_bytes_of_20_nets_are_the_linkers(core, kernels, tmp_path):
+    check_against_linker(core_board(core), kernels, tuple(map(whole_net, range(100, 120))), tmp_path)
 
 
 def test_a_table_of_layers_ends_in_the_whole():

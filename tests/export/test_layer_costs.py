@@ -11,12 +11,15 @@ from export.boards import board_names, load_board
 from export.calibrate import core_board, core_boards
 from export.count import Count
 from export.footprint import Firmware, Footprint
-from export.layer_costs import FOLDER, LayerCosts, fit, fit_all, load_costs, short_name
-from export.sweep import sweep
-from export.workload import Work, frame_work, works_of
+from export.kernels import PORTABLE, TUNED, KernelSet
+from export.layer_costs import FOLDER, LayerCosts, fit, fit_all, fit_functions, load_costs, short_name
+from export.op_kernel import portable
+from export.sweep import sweep, tuned_sweep
+from export.work import Function, Work
+from export.workload import frame_work, works_of
 
 CORES = tuple(core_boards())
-KINDS = {work.kind for layer in sweep() for work in works_of(layer.graph())} | {frame_work(10).kind}
+KINDS = {work.kind for layer in sweep() for work in works_of(layer.graph(), portable)} | {frame_work(10).kind}
 NETS_KINDS = ("first_convolution", "pointwise", "depthwise", "convolution", "fully_connected", "average_pool")
 
 
@@ -89,17 +92,33 @@ def test_a_damaged_file_is_one_line(content, tmp_path):
         load_costs("cortex-m4", "cmsis-nn", tmp_path)
 
 
+def kinds_of(core: str, kernels: str) -> set[str]:
+    if kernels == PORTABLE:
+        return KINDS
+    kernel_of = KernelSet(kernels).kernel_of(core)
+    return KINDS | {work.kind for layer in tuned_sweep() for work in works_of(layer.graph(), kernel_of)}
+
+
+@pytest.mark.parametrize("kernels", [PORTABLE, TUNED])
 @pytest.mark.parametrize("core", CORES)
-def test_the_committed_costs_are_whole_and_near(core):
-    found = load_costs(core, "portable")
-    assert set(found.instructions) == KINDS
-    assert set(found.cycles) in (KINDS, set())
+def test_the_committed_costs_are_whole_and_near(core, kernels):
+    found, kinds = load_costs(core, kernels), kinds_of(core, kernels)
+    assert set(found.instructions) == kinds
+    assert set(found.cycles) in (kinds, set())
     assert {found.instructions[kind].worst_error < 0.02 for kind in NETS_KINDS} == {True}
-    assert found.command == f"make calibrate CORE={short_name(core)} KERNELS=portable"
-    assert len(found.counts) >= len(KINDS) - 1
-    assert set(found.footprint.kernels) == set(found.footprint.calls) == KINDS - {frame_work(10).kind}
+    assert found.command == f"make calibrate CORE={short_name(core)} KERNELS={kernels}"
+    assert len(found.counts) >= len(kinds - KINDS if kernels == TUNED else KINDS) - 1
+    assert set(found.footprint.kernels) == set(found.footprint.calls) == kinds - {frame_work(10).kind}
     boards = {board.name for board in map(load_board, board_names()) if board.core == core}
     assert set(found.footprint.plain) == set(found.footprint.with_features) == boards
+
+
+def test_functions_have_bytes_of_their_own():
+    """Whole words, of as many lengths as there are kinds."""
+    sizes = [(Work("tile", {"words": words, "layer": 1}), 50 * words + 201) for words in (2, 4, 16, 40)]
+    found = replace(costs(), functions=fit_functions([*sizes, (Work("gather", {"layer": 1}), 180)]))
+    tile, gather = Function((8,), Work("tile", {"words": 8, "layer": 1})), Function((1,), Work("gather", {"layer": 1}))
+    assert (found.bytes_of(tile), found.bytes_of(gather)) == (604, 180)
 
 
 def test_every_committed_file_is_of_a_core_that_there_is():

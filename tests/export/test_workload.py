@@ -7,11 +7,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from export.graph import Window, layer_shape
+from export.op_kernel import portable
 from export.operators.convolution import is_strided_row
 from export.shape import NetShape
-from export.sweep import SweepLayer, sweep
+from export.sweep import SweepLayer, sweep, tuned_sweep
 from export.tflite_reader import read_tflite
-from export.workload import CONSTANT, taps_inside, work_of, works_of
+from export.tuned import FAMILIES
+from export.work import CONSTANT
+from export.workload import taps_inside, work_of, works_of
 from tests.export.models import Chain
 
 
@@ -30,7 +33,7 @@ def walked(layer: SweepLayer) -> tuple[int, int]:
 
 
 def amounts(layer: SweepLayer) -> dict[str, float]:
-    (work,) = works_of(layer.graph())
+    (work,) = works_of(layer.graph(), portable)
     return work.amounts
 
 
@@ -104,7 +107,7 @@ def test_a_shape_works_as_its_graph_does():
     shape = NetShape((8, 12, 7), 10, 12)
     graph = read_tflite(Chain((1, 49, 10, 1)).conv(8, (10, 4), (2, 2)).depthwise().conv(12, (1, 1)).depthwise()
                         .conv(7, (1, 1)).average_pool((25, 5), (25, 5)).reshape((1, 7)).dense(12).softmax().content())
-    assert tuple(map(work_of, shape.layers())) == works_of(graph)
+    assert tuple(map(work_of, shape.layers())) == works_of(graph, portable)
 
 
 def test_one_axis():
@@ -114,9 +117,69 @@ def test_one_axis():
 def test_the_sweep_holds_more_layers_of_a_kind_than_it_has_amounts():
     layers = sweep()
     assert len({layer.name for layer in layers}) == len(layers)
-    works = [work for layer in layers for work in works_of(layer.graph())]
-    for kind in {work.kind for work in works}:
-        of_kind = [work for work in works if work.kind == kind]
-        assert len(of_kind) >= len({name for work in of_kind for name in work.amounts}), kind
+    check_enough_layers(layers, portable)
     widths = {layer.outputs[2] for layer in layers}
     assert {4, 5, 7, 64, 276} <= widths
+
+
+def check_enough_layers(layers: tuple[SweepLayer, ...], kernel_of, of: str = "") -> None:
+    """More layers of each kind than amounts, of kinds that begin with `of`."""
+    works = [work for layer in layers for work in works_of(layer.graph(), kernel_of) if work.kind.startswith(of)]
+    for kind in {work.kind for work in works}:
+        of_kind = [work for work in works if work.kind == kind]
+        assert len(of_kind) >= len({name for work in of_kind for name in work.amounts if work.amounts[name]}), kind
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_tuned_sweep_holds_more_layers_of_a_kind_than_it_has_amounts(family):
+    layers = tuned_sweep()
+    assert len({layer.name for layer in layers}) == len(layers)
+    check_enough_layers(layers, FAMILIES[family].kernel_of, "tuned_")
+
+
+def tuned_amounts(layer: SweepLayer, family: str = "dsp") -> tuple[str, dict[str, float]]:
+    (work,) = works_of(layer.graph(), FAMILIES[family].kernel_of)
+    return work.kind, work.amounts
+
+
+def test_a_tuned_kernel_counts_its_own_work():
+    """21 positions: five tiles and one alone; 7 outputs: three pairs and a single; 6 channels: a four and a rest."""
+    kind, found = tuned_amounts(SweepLayer("CONV_2D", (7, 3, 6), 7))
+    assert kind == "tuned_pointwise"
+    assert (found["tiles"], found["tile_pairs"], found["tile_singles"], found["tile_words"]) == (5, 15, 5, 5 * 4 * 4)
+    assert (found["alone"], found["pairs"], found["singles"], found["words_of_4"]) == (1, 3, 1, 4)
+    assert (found["tile_fours"], found["tile_rests"], found["fours"], found["rests"]) == (5, 5, 1, 1)
+    assert (found["signed"], found["clamped"]) == (5 * 4 * 7, 0)
+
+
+def test_activations_are_work():
+    """What is never negative is rounded in an instruction less; what saturation does not clamp is gone over again."""
+    works = {activation: tuned_amounts(SweepLayer("DEPTHWISE_CONV_2D", (25, 5, 8), 8, (3, 3), activation=activation))[1]
+             for activation in ("NONE", "RELU", "RELU6")}
+    assert {name: (work["signed"], work["clamped"]) for name, work in works.items()} == {
+        "NONE": (1000, 0), "RELU": (0, 0), "RELU6": (0, 1000)}
+
+
+@pytest.mark.parametrize(("layer", "kinds"), [
+    (SweepLayer("DEPTHWISE_CONV_2D", (25, 5, 8), 8, (3, 3)), ("tuned_depthwise",) * 3),
+    (SweepLayer("DEPTHWISE_CONV_2D", (25, 5, 8), 8, (3, 3), (2, 2)),
+     ("tuned_depthwise_strided", "tuned_depthwise", "depthwise")),
+    (SweepLayer("DEPTHWISE_CONV_2D", (25, 5, 8), 8, (5, 5)),
+     ("tuned_depthwise_long", "tuned_depthwise_chunks", "depthwise")),
+    (SweepLayer("DEPTHWISE_CONV_2D", (25, 5, 7), 7, (3, 3)), ("depthwise", "tuned_depthwise", "tuned_depthwise")),
+    (SweepLayer("CONV_2D", (49, 10, 1), 4, (10, 4), (2, 2)), ("tuned_convolution",) * 3),
+    (SweepLayer("AVERAGE_POOL_2D", (9, 5, 6), 0, (9, 5), padding="VALID"), ("average_pool",) * 3),
+    (SweepLayer("SOFTMAX", (1, 1, 4)), ("softmax",) * 3)])
+def test_what_no_tuned_kernel_takes_is_portable_work(layer, kinds):
+    assert tuple(tuned_amounts(layer, family)[0] for family in ("dsp", "mve", "plain")) == kinds
+
+
+def test_equal_functions_are_those_of_equal_sizes():
+    def functions(channels: int, activation: str = "RELU"):
+        layer = SweepLayer("DEPTHWISE_CONV_2D", (25, 5, channels), channels, (3, 3), activation=activation)
+        graph = layer.graph()
+        return FAMILIES["dsp"].kernel_of(graph, graph.ops[0]).functions
+    assert functions(8) == functions(8) != functions(12)
+    gather, filtering = functions(8)
+    assert [gather == each for each in functions(8, "NONE")] == [True, False]
+    assert filtering not in functions(8, "NONE")

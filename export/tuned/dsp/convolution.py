@@ -8,6 +8,8 @@ from export.graph import GraphOp
 from export.tuned.dsp import mix
 from export.tuned.requantization import Mix, mix_of
 from export.tuned.tuned_kernel import TunedKernel, aligned
+from export.work import Function, Work, work
+from export.workload import taps_inside
 
 
 def _mix(op: GraphOp) -> Mix:
@@ -48,5 +50,27 @@ def _takes_one_channel(op: GraphOp) -> bool:
     return op.x.shape[3] == 1 and _takes(op)
 
 
-CONVOLUTION = TunedKernel("CONV_2D", _takes, _write_c, _scratch)
-OF_ONE_CHANNEL = TunedKernel("DEPTHWISE_CONV_2D", _takes_one_channel, _write_c, _scratch)
+def _fours(op: GraphOp) -> int:
+    """Words of a row of a window."""
+    return -(-op.op.window.kernel[1] * op.x.shape[3] // 4)
+
+
+def _work(op: GraphOp) -> Work:
+    """Rows of bands copied or filled; then windows widened row by row, in words of four."""
+    (height, width, channels), (out_height, out_width, _), window = op.x.shape[1:], op.result.shape[1:], op.op.window
+    rows, positions, fours = window.kernel[0], out_height * out_width, _fours(op)
+    inside = taps_inside(out_height, height, rows, window.stride[0], window.dilation[0], window.padding_before[0])
+    copied, outside = inside * width * channels, out_height * rows - inside
+    filled = out_height * rows * _band_bytes(op) - copied
+    return work("tuned_convolution", **mix.amounts(op, positions, 2 * rows * fours), fours=positions * rows * fours,
+                rows=positions * rows, positions=positions, lines=out_height, copied_rows=inside, filled_rows=outside,
+                copied=copied, filled=filled)
+
+
+def _functions(op: GraphOp) -> tuple[Function, ...]:
+    return mix.functions(op, op.result.shape[1] * op.result.shape[2], 2 * op.op.window.kernel[0] * _fours(op))
+
+
+CONVOLUTION = TunedKernel("CONV_2D", _takes, _write_c, _scratch, work=_work, functions=_functions)
+OF_ONE_CHANNEL = TunedKernel("DEPTHWISE_CONV_2D", _takes_one_channel, _write_c, _scratch, work=_work,
+                             functions=_functions)

@@ -5,16 +5,18 @@ bias, multiplier, final scale; then for each line of taps the pairs of taps from
 Taps are odd in number, filled up with 0. Bias and taps are doubled, which requantization wants.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 
 from export.c_operator import COp, numbers
 from export.graph import GraphOp
-from export.tuned.requantization import Mix, mix_of
+from export.tuned.requantization import Mix, clamped_outputs, mix_of, signed_outputs
 from export.tuned.tuned_kernel import TunedKernel, aligned
+from export.work import Function, Work, work
 
 CHUNK = 5               # KWS_DSP_CHUNK
+COLUMNS = 3             # least taps of a line
 MOST_TAPS, MOST_LINES = 9, 8
 LEAST_SHIFT, MOST_SHIFT = -30, -2
 LARGEST_SUM = 2**29
@@ -47,10 +49,25 @@ class Plane:
         return 4 * self.all_lines * self.words
 
     @property
+    def chunk_sizes(self) -> tuple[int, ...]:
+        """Outputs of a line, as they are computed together."""
+        whole = max(0, -(-(self.outputs - CHUNK) // 4))
+        return (4,) * whole + (self.outputs - 4 * whole,)
+
+    @property
+    def kind(self) -> str:
+        """Of work: whether the inputs of a line of taps fit the registers (kws_dsp_add_short_line), in one chunk, or
+        not, for their stride or their number."""
+        if self.taps > COLUMNS:
+            return "tuned_depthwise_long"
+        if self.stride > 1:
+            return "tuned_depthwise_strided"
+        return "tuned_depthwise" if self.outputs <= CHUNK else "tuned_depthwise_chunks"
+
+    @property
     def chunks(self) -> int:
         """Steps that a channel takes."""
-        whole = max(0, -(-(self.outputs - CHUNK) // 4))
-        return self.out_lines * (whole + 1)
+        return self.out_lines * len(self.chunk_sizes)
 
 
 def axis_of(op: GraphOp) -> int:
@@ -66,7 +83,7 @@ def _plane(op: GraphOp, along: int) -> Plane:
     """Lines along axis `along` of (rows, columns)."""
     across, window, channels = 1 - along, op.op.window, op.x.shape[3]
     inputs, outputs = op.x.shape[1:3], op.result.shape[1:3]
-    taps = max(3, window.kernel[along] | 1)
+    taps = max(COLUMNS, window.kernel[along] | 1)
     before, stride, line_stride = window.padding_before, window.stride[along], window.stride[across]
     last = stride * (outputs[along] - 1)
     words = max(last // 2 + taps // 2 + 1, (before[along] + inputs[along] + 1) // 2)
@@ -133,4 +150,36 @@ def _write_c(op: COp) -> tuple[str, ...]:
         "kws_dsp_depthwise(&layer, scratch, input, output);", "return 0;")
 
 
-DEPTHWISE = TunedKernel("DEPTHWISE_CONV_2D", _takes, _write_c, _scratch, _in_place)
+def _work(op: GraphOp) -> Work:
+    """Scratch is filled once; then for four channels each line is gathered in pairs, which lie apart where lines are
+    columns; then each channel is filtered in chunks of lines: words loaded, products of pairs. More than two chunks are
+    a loop."""
+    plane, channels, values = plane_of(op), op.x.shape[3], op.result.elements
+    sizes, gathered, filtered = plane.chunk_sizes, channels // 4 * plane.lines, channels * plane.out_lines
+    pairs, is_odd = divmod(plane.inputs - plane.before % 2, 2)
+    loads = sum(((count - 1) * plane.stride + plane.taps + 1) // 2 for count in sizes)
+    products = filtered * plane.tap_lines * plane.outputs * (plane.taps // 2 + 1)
+    looped = len(sizes) > 2
+    return work(plane.kind, scratch=plane.scratch_words, groups=channels // 4, lines=gathered, pairs=gathered * pairs,
+                ends=gathered * (plane.before % 2 + is_odd), apart=gathered * pairs * (plane.in_step > plane.in_line),
+                out_lines=filtered, chunk_lines=filtered * plane.tap_lines * len(sizes),
+                loads=filtered * plane.tap_lines * loads, products=products, values=values,
+                looped_chunks=looped * filtered * len(sizes), looped_products=looped * products,
+                clamped=clamped_outputs(op, values), signed=signed_outputs(op, values))
+
+
+def _functions(op: GraphOp) -> tuple[Function, ...]:
+    """Pairs of a line are gathered in rounds of four where there are more than six; more than two chunks of four are a
+    loop, others are written out."""
+    plane, signed = plane_of(op), signed_outputs(op, 1)
+    sizes, whole = astuple(plane), len(plane.chunk_sizes) - 1
+    outputs = plane.chunk_sizes[-1] + 4 * (whole if whole <= 2 else 1)
+    pairs, is_odd = divmod(plane.inputs - plane.before % 2, 2)
+    gather = work("gather", pairs=pairs if pairs <= 6 else 4, rounds=pairs > 6, ends=plane.before % 2 + is_odd)
+    filtering = work("filter", outputs=outputs, whole=whole > 0, looped=whole > 2, tap_lines=plane.tap_lines,
+                     products=outputs * plane.tap_lines * (plane.taps // 2 + 1), signed=outputs * signed)
+    return (Function((*sizes, int(op.x.zero_point[0])), gather),
+            Function((*sizes, int(op.result.zero_point[0]), signed), filtering))
+
+
+DEPTHWISE = TunedKernel("DEPTHWISE_CONV_2D", _takes, _write_c, _scratch, _in_place, work=_work, functions=_functions)

@@ -9,12 +9,15 @@ make two of them, of taps 0 and 2, then of taps 1 and 3, as SXTB16 takes them fr
 import numpy as np
 
 from export.c_operator import COp
-from export.tuned.requantization import Mix
+from export.graph import GraphOp
+from export.tuned.requantization import Mix, clamped_outputs, signed_outputs
 from export.tuned.tuned_kernel import aligned
+from export.work import Function, work
 
 LARGEST_SUM = 2**31 // 257  # of one that is multiplied by 256, and has another added
 LEAST_SHIFT, MOST_SHIFT = -30, -2  # where the final scale is an int32
 TILE = 4  # positions at once
+UNROLLED = 32  # words: KWS_DSP_UNROLLED
 
 
 def takes(mix: Mix) -> bool:
@@ -67,7 +70,40 @@ def struct(op: COp, mix: Mix, positions: int) -> str:
 
 def _tile(op: COp, mix: Mix) -> str:
     """The name of a function for these sizes."""
-    sizes = f"{words_of(mix.weights.shape[1])}, {len(mix.weights)}, {mix.result_zero_point}, {int(mix.rectified)}"
+    sizes = ", ".join(map(str, _sizes(op, words_of(mix.weights.shape[1]))))
     return op.constants.function(f"{op.function}_tile", "void",
                                  "const int32_t *packed, const int32_t *x, int8_t *output",
                                  f"kws_dsp_mix_tile(packed, x, {sizes}, output);")
+
+
+def _sizes(op: GraphOp, words: int) -> tuple[int, int, int, int]:
+    """words, outputs, zero_point, rectified."""
+    return words, op.result.shape[-1], int(op.result.zero_point[0]), int(signed_outputs(op, 1) == 0)
+
+
+def functions(op: GraphOp, positions: int, words: int) -> tuple[Function, ...]:
+    """The tile: words unrolled, rounds of them, an output without a pair, halves rounded away from zero."""
+    if positions < TILE:
+        return ()
+    sizes, in_rounds = _sizes(op, words), words >= 2 * UNROLLED
+    unrolled = UNROLLED + words % UNROLLED if in_rounds else words
+    return (Function(sizes, work("tile", words=unrolled, rounds=in_rounds, single=sizes[1] % 2,
+                                 signed=signed_outputs(op, 1))),)
+
+
+def amounts(op: GraphOp, positions: int, words: int) -> dict[str, float]:
+    """What kws_dsp_mix_tile, kws_dsp_mix_one and kws_dsp_clamp do for outputs of so many words a sum: in tiles, words
+    of pairs of outputs, pairs, those that find out how many outputs they have, single outputs, and where words are
+    summed up in rounds, rounds and the words behind them; the same of positions alone, words in fours and twos; outputs
+    that are clamped, and in tiles those that may be below zero."""
+    tiles, alone = divmod(positions, TILE)
+    outputs = op.result.shape[-1]
+    pairs, single = outputs // 2, outputs % 2
+    in_tiles, by_one = tiles * (pairs + single), alone * (pairs + single)
+    rounds, left = divmod(words, UNROLLED) if words >= 2 * UNROLLED else (0, 0)
+    return {"tile_words": in_tiles * words, "tile_pairs": tiles * pairs, "tile_unsure": in_tiles * single,
+            "tile_singles": tiles * single, "tile_rounds": in_tiles * rounds, "tile_in_rounds": in_tiles * (rounds > 0),
+            "tile_behind_rounds": in_tiles * left, "tiles": tiles, "words_of_4": by_one * (words // 4),
+            "words_of_2": by_one * (words % 4 // 2), "pairs": alone * pairs, "singles": alone * single, "alone": alone,
+            "clamped": clamped_outputs(op, positions * outputs),
+            "signed": signed_outputs(op, tiles * TILE * outputs)}

@@ -6,6 +6,7 @@ from export.shape import Window
 from export.tuned.dsp import mix
 from export.tuned.requantization import Mix, mix_of
 from export.tuned.tuned_kernel import TunedKernel
+from export.work import Function, Work, work
 
 
 def _mix(op: GraphOp) -> Mix:
@@ -29,4 +30,19 @@ def _slides(op: GraphOp) -> bool:
     return True
 
 
-POINTWISE = TunedKernel("CONV_2D", _takes, _write_c, lambda op: mix.scratch_bytes(op.x.shape[3]), slides=_slides)
+def _work(op: GraphOp) -> Work:
+    """Inputs are widened in fours of channels, tile by tile and one by one; the last one to three are copied."""
+    _, rows, columns, channels = op.x.shape
+    tiles, alone = divmod(rows * columns, mix.TILE)
+    fours, left = divmod(channels, 4)
+    return work("tuned_pointwise", **mix.amounts(op, rows * columns, mix.words_of(channels)), tile_fours=tiles * fours,
+                tile_rests=tiles * (left > 0), fours=alone * fours, rests=alone * (left > 0))
+
+
+def _functions(op: GraphOp) -> tuple[Function, ...]:
+    _, rows, columns, channels = op.x.shape
+    return mix.functions(op, rows * columns, mix.words_of(channels))
+
+
+POINTWISE = TunedKernel("CONV_2D", _takes, _write_c, lambda op: mix.scratch_bytes(op.x.shape[3]), slides=_slides,
+                        work=_work, functions=_functions)

@@ -7,6 +7,7 @@ from export.graph import GraphOp
 from export.tuned.mve import mix
 from export.tuned.requantization import Mix, mix_of
 from export.tuned.tuned_kernel import TunedKernel, aligned
+from export.work import Work, work
 
 MOST_BAND_BYTES = 2**16  # taps' places are uint16
 
@@ -50,4 +51,15 @@ def _scratch(op: GraphOp) -> int:
     return aligned(mix.tile_bytes(len(_taps(op))) + op.op.window.kernel[0] * _band_bytes(op))
 
 
-CONVOLUTION = TunedKernel("CONV_2D", _takes, _write_c, _scratch)
+def _work(op: GraphOp) -> Work:
+    """Rows of bands copied or filled in vectors; then windows gathered into tiles, block by block."""
+    (_, width, channels), (out_height, out_width, _), window = op.x.shape[1:], op.result.shape[1:], op.op.window
+    blocks, positions = mix.blocks_of(len(_taps(op))), out_height * out_width
+    tiles, rows = -(-positions // mix.TILE), window.kernel[0]
+    return work("tuned_convolution", **mix.amounts(op, tiles, blocks), gathered=mix.TILE * tiles * blocks,
+                positions=positions, lines=out_height, rows=out_height * rows,
+                vectors=out_height * rows * -(-width * channels // mix.LANES),
+                filled=-(-rows * _band_bytes(op) // mix.LANES))
+
+
+CONVOLUTION = TunedKernel("CONV_2D", _takes, _write_c, _scratch, work=_work)

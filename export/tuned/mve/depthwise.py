@@ -13,8 +13,9 @@ import numpy as np
 from export.c_operator import COp, numbers
 from export.graph import GraphOp
 from export.tuned.mve import mix
-from export.tuned.requantization import Mix, mix_of
+from export.tuned.requantization import Mix, clamped_outputs, mix_of, signed_outputs
 from export.tuned.tuned_kernel import TunedKernel, aligned
+from export.work import Work, work
 
 CHUNK = 15              # positions; the window one further needs one more of a vector's sixteen
 GROUP = 8               # windows at once
@@ -108,4 +109,15 @@ def _write_c(op: COp) -> tuple[str, ...]:
             "kws_mve_depthwise(&layer, scratch, input, output);", "return 0;")
 
 
-DEPTHWISE = TunedKernel("DEPTHWISE_CONV_2D", _takes, _write_c, lambda op: plane_of(op).scratch_bytes, _in_place)
+def _work(op: GraphOp) -> Work:
+    """Vectors of scratch filled once; then for each channel eights of positions laid, eights of windows summed up in
+    chunks."""
+    plane, channels = plane_of(op), op.x.shape[3]
+    laid, groups = (channels * len(places) // GROUP for places in (plane.inputs, plane.outputs))
+    return work("tuned_depthwise" if plane.chunks == 1 else "tuned_depthwise_chunks", groups=groups, laid=laid,
+                filled=plane.scratch_bytes // mix.LANES, channels=channels, chunks=groups * plane.chunks,
+                signed=signed_outputs(op, groups), clamped=clamped_outputs(op, -(-op.result.elements // mix.LANES)))
+
+
+DEPTHWISE = TunedKernel("DEPTHWISE_CONV_2D", _takes, _write_c, lambda op: plane_of(op).scratch_bytes, _in_place,
+                        work=_work)

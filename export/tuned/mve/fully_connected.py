@@ -3,8 +3,10 @@
 from export.c_operator import COp
 from export.graph import GraphOp
 from export.tuned.mve import mix
+from export.tuned.mve.pointwise import laying
 from export.tuned.requantization import Mix, mix_of
 from export.tuned.tuned_kernel import TunedKernel
+from export.work import Work, work
 
 
 def _mix(op: GraphOp) -> Mix:
@@ -20,4 +22,9 @@ def _write_c(op: COp) -> tuple[str, ...]:
             "return 0;")
 
 
-FULLY_CONNECTED = TunedKernel("FULLY_CONNECTED", _takes, _write_c, lambda op: mix.tile_bytes(op.x.elements))
+def _work(op: GraphOp) -> Work:
+    taps = op.x.elements
+    return work("tuned_fully_connected", **mix.amounts(op, 1, mix.blocks_of(taps)), **laying(taps, 1))
+
+
+FULLY_CONNECTED = TunedKernel("FULLY_CONNECTED", _takes, _write_c, lambda op: mix.tile_bytes(op.x.elements), work=_work)

@@ -8,7 +8,8 @@ that of the last two, so that no pair has half an output.
 import numpy as np
 
 from export.c_operator import COp
-from export.tuned.requantization import Mix
+from export.graph import GraphOp
+from export.tuned.requantization import Mix, clamped_outputs, signed_outputs
 from export.tuned.tuned_kernel import aligned
 
 LANES = 16
@@ -71,3 +72,15 @@ def struct(op: COp, mix: Mix) -> str:
     packed, blocks = op.array("int32_t", "packed", pack(mix)), blocks_of(mix.weights.shape[1])
     return (f"static const kws_mve_mix mix = {{{packed}, kws_mve_pairs_{suffix(blocks, UNROLLED, mix)}, {blocks}, "
             f"{len(mix.weights)}, {mix.result_zero_point}, {mix.range[0]}, {mix.range[1]}}};")
+
+
+def amounts(op: GraphOp, tiles: int, blocks: int) -> dict[str, float]:
+    """What kws_mve_mix_tile and kws_mve_clamp do for outputs of so many blocks a sum: pairs of outputs, those that may
+    be below zero, those with a loop; their blocks, in a loop or not; tiles, those with an output that is half a pair;
+    vectors that are clamped."""
+    outputs = op.result.shape[-1]
+    pairs = tiles * -(-outputs // 2)
+    looped = pairs * (blocks > UNROLLED)
+    return {"pairs": pairs, "signed": signed_outputs(op, pairs), "looped": looped, "blocks": (pairs - looped) * blocks,
+            "looped_blocks": looped * blocks, "tiles": tiles, "halves": tiles * (outputs % 2),
+            "clamped": clamped_outputs(op, -(-op.result.elements // LANES))}

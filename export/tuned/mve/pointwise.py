@@ -5,6 +5,7 @@ from export.graph import GraphOp, Window
 from export.tuned.mve import mix
 from export.tuned.requantization import Mix, mix_of
 from export.tuned.tuned_kernel import TunedKernel
+from export.work import Work, work
 
 
 def _mix(op: GraphOp) -> Mix:
@@ -26,4 +27,17 @@ def _in_place(op: GraphOp) -> bool:
     return op.result.shape[3] <= op.x.shape[3]
 
 
-POINTWISE = TunedKernel("CONV_2D", _takes, _write_c, lambda op: mix.tile_bytes(op.x.shape[3]), _in_place)
+def laying(channels: int, positions: int) -> dict[str, float]:
+    """What it takes to lay positions into tiles: whole vectors, rests, of each position of a tile."""
+    laid = mix.TILE * -(-positions // mix.TILE)
+    return {"laid": laid * (channels // mix.LANES), "rests": laid * (channels % mix.LANES > 0)}
+
+
+def _work(op: GraphOp) -> Work:
+    _, rows, columns, channels = op.x.shape
+    positions = rows * columns
+    return work("tuned_pointwise", **mix.amounts(op, -(-positions // mix.TILE), mix.blocks_of(channels)),
+                **laying(channels, positions))
+
+
+POINTWISE = TunedKernel("CONV_2D", _takes, _write_c, lambda op: mix.tile_bytes(op.x.shape[3]), _in_place, work=_work)

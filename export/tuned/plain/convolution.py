@@ -5,6 +5,8 @@ from export.graph import GraphOp
 from export.tuned.plain import mix, requantization
 from export.tuned.requantization import Mix, mix_of
 from export.tuned.tuned_kernel import TunedKernel
+from export.work import Work, work
+from export.workload import taps_inside
 
 SPARED_BYTES = 4096  # of scratch that is always allowed
 
@@ -31,4 +33,17 @@ def _scratch(op: GraphOp) -> int:
     return mix.scratch_bytes(op.operands[1].data[0].size)
 
 
-CONVOLUTION = TunedKernel("CONV_2D", _takes, _write_c, _scratch)
+def _work(op: GraphOp) -> Work:
+    """Windows are gathered row by row, from the plane or of padding; then their pairs are multiplied."""
+    window, channels, (rows, columns) = op.op.window, op.x.shape[3], op.op.window.kernel
+    positions, taps = op.result.shape[1] * op.result.shape[2], rows * columns * channels
+    rows_inside, columns_inside = (taps_inside(*each) for each in zip(
+        op.result.shape[1:3], op.x.shape[1:3], window.kernel, window.stride, window.dilation, window.padding_before,
+        strict=True))
+    inside, copied = rows_inside * op.result.shape[2], rows_inside * columns_inside * channels
+    return work("tuned_convolution", **mix.amounts(op, positions, taps), rows=inside,
+                rows_outside=positions * rows - inside, copied=copied, padded=positions * taps - copied,
+                products=positions * mix.pairs_of(taps), singles=positions * (taps % 2), positions=positions)
+
+
+CONVOLUTION = TunedKernel("CONV_2D", _takes, _write_c, _scratch, work=_work)

@@ -5,8 +5,9 @@ import numpy as np
 from export.c_operator import COp, numbers
 from export.graph import GraphOp
 from export.tuned.plain import requantization
-from export.tuned.requantization import Mix, mix_of
+from export.tuned.requantization import Mix, clamped_outputs, mix_of, signed_outputs
 from export.tuned.tuned_kernel import TunedKernel, aligned
+from export.work import Work, work
 
 COLUMNS = 3
 CHUNK = 5            # KWS_PLAIN_CHUNK
@@ -51,4 +52,14 @@ def _write_c(op: COp) -> tuple[str, ...]:
             "kws_plain_depthwise(&plane, scratch, input, output);", "return 0;")
 
 
-DEPTHWISE = TunedKernel("DEPTHWISE_CONV_2D", _takes, _write_c, _scratch, _in_place)
+def _work(op: GraphOp) -> Work:
+    """Scratch is filled once; then each channel is laid row by row, and filtered in chunks of lines, row by row of
+    taps."""
+    (_, height, width, channels), (_, lines, outputs, _) = op.x.shape, op.result.shape
+    rows, chunks = op.op.window.kernel[0], channels * lines * -(-outputs // CHUNK)
+    return work("tuned_depthwise", filled=_scratch(op) // 4, channels=channels, rows=channels * height,
+                laid=channels * height * width, lines=channels * lines, chunks=chunks, tap_rows=chunks * rows,
+                signed=signed_outputs(op, chunks), clamped=clamped_outputs(op, op.result.elements))
+
+
+DEPTHWISE = TunedKernel("DEPTHWISE_CONV_2D", _takes, _write_c, _scratch, _in_place, work=_work)

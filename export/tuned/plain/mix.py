@@ -3,11 +3,13 @@
 import numpy as np
 
 from export.c_operator import COp, numbers
+from export.graph import GraphOp
 from export.tuned.plain import requantization
-from export.tuned.requantization import Mix
+from export.tuned.requantization import Mix, clamped_outputs, signed_outputs
 from export.tuned.tuned_kernel import aligned
 
 TILE = 6  # KWS_PLAIN_TILE
+ROUND = 4  # pairs, without a branch
 
 
 def pairs_of(taps: int) -> int:
@@ -28,3 +30,12 @@ def struct(op: COp, mix: Mix) -> str:
                       op.array("int32_t", "constants", requantization.constants(mix, bias)), pairs_of(taps), outputs,
                       f"kws_plain_tile{requantization.suffix(mix)}", *mix.range))
     return f"static const kws_plain_mix mix = {fields};"
+
+
+def amounts(op: GraphOp, positions: int, taps: int) -> dict[str, float]:
+    """What kws_plain_tile and kws_plain_clamp do for outputs of so many taps: tiles, their outputs, those that may be
+    below zero, pairs of taps, rounds of pairs; outputs that are clamped."""
+    tiles, outputs, pairs = -(-positions // TILE), op.result.shape[-1], pairs_of(taps)
+    return {"tiles": tiles, "tile_outputs": tiles * outputs, "signed": signed_outputs(op, tiles * outputs),
+            "tile_pairs": tiles * outputs * pairs, "rounds": tiles * outputs * -(-pairs // ROUND),
+            "clamped": clamped_outputs(op, op.result.elements)}

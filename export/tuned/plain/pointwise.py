@@ -6,6 +6,7 @@ from export.shape import Window
 from export.tuned.plain import mix, requantization
 from export.tuned.requantization import Mix, mix_of
 from export.tuned.tuned_kernel import TunedKernel
+from export.work import Work, work
 
 
 def _mix(op: GraphOp) -> Mix:
@@ -29,4 +30,13 @@ def _slides(op: GraphOp) -> bool:
     return True
 
 
-POINTWISE = TunedKernel("CONV_2D", _takes, _write_c, lambda op: mix.scratch_bytes(op.x.shape[3]), slides=_slides)
+def _work(op: GraphOp) -> Work:
+    """Inputs are widened in pairs."""
+    _, rows, columns, channels = op.x.shape
+    positions = rows * columns
+    return work("tuned_pointwise", **mix.amounts(op, positions, channels), widened=positions * (channels // 2),
+                singles=positions * (channels % 2), positions=positions)
+
+
+POINTWISE = TunedKernel("CONV_2D", _takes, _write_c, lambda op: mix.scratch_bytes(op.x.shape[3]), slides=_slides,
+                        work=_work)
