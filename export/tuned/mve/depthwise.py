@@ -19,8 +19,8 @@ from export.work import Work, work
 
 CHUNK = 15              # positions; the window one further needs one more of a vector's sixteen
 GROUP = 8               # windows at once
-MOST_CHUNKS = 8
-MOST_DROPPED = 4        # windows for each output, about
+MOST_CHUNKS = 16
+MOST_WINDOWS = 9        # for each output, about
 LARGEST_PLACE = 2**15 - 1
 SPARED_BYTES = 4096     # of scratch that is always allowed
 
@@ -51,14 +51,16 @@ class Plane:
 
 def plane_of(op: GraphOp) -> Plane:
     """Lines run along columns."""
-    window, (_, height, width, channels), (_, out_height, out_width, _) = op.op.window, op.x.shape, op.result.shape
+    window, (_, height, width, channels), (_, out_height, out_width, out_channels) = (
+        op.op.window, op.x.shape, op.result.shape)
     top, left = window.padding_before
-    right = (out_width - 1) * window.stride[1] + (window.kernel[1] - 1) * window.dilation[1] + 1 - left - width
-    pitch = width + max(left, right, 0)
+    columns = (window.kernel[1] - 1) * window.dilation[1] + 1
+    right = (out_width - 1) * window.stride[1] + columns - left - width
+    pitch = max(width + max(left, right), columns)  # no two taps in one place
     taps = (np.arange(window.kernel[0])[:, None] * window.dilation[0] * pitch
             + np.arange(window.kernel[1]) * window.dilation[1]).ravel()
     return Plane(pitch, top * pitch + left, _places(height, width, (1, 1), pitch, channels),
-                 _places(out_height, out_width, window.stride, pitch, channels), taps)
+                 _places(out_height, out_width, window.stride, pitch, out_channels), taps)
 
 
 def _places(rows: int, columns: int, stride: tuple[int, int], pitch: int, channels: int) -> np.ndarray:
@@ -78,8 +80,7 @@ def _takes(op: GraphOp) -> bool:
     window, plane = op.op.window, plane_of(op)
     fits = max(op.x.bytes, op.result.bytes) <= LARGEST_PLACE and plane.chunks <= MOST_CHUNKS
     spare = plane.scratch_bytes <= max(SPARED_BYTES, op.result.bytes)
-    return (window.multiplier == 1 and np.prod(window.stride) <= MOST_DROPPED and fits and spare
-            and mix.takes(_mix(op)))
+    return np.prod(window.stride) <= MOST_WINDOWS and fits and spare and mix.takes(_mix(op))
 
 
 def _in_place(op: GraphOp) -> bool:
@@ -102,8 +103,8 @@ def _write_c(op: COp) -> tuple[str, ...]:
     places = [op.array("int16_t", name, getattr(plane, name)) for name in ("inputs", "outputs")]
     values = numbers((op.array("int32_t", "packed", packed), packed.shape[1],
                       f"kws_mve_filter_{mix.suffix(plane.chunks, 1, mixed)}", plane.chunks, *places,
-                      len(plane.inputs) // GROUP, len(plane.outputs) // GROUP, op.x.shape[3], plane.before,
-                      plane.scratch_bytes, mixed.zero_point, mixed.result_zero_point, *mixed.range,
+                      len(plane.inputs) // GROUP, len(plane.outputs) // GROUP, op.x.shape[3], op.op.window.multiplier,
+                      plane.before, plane.scratch_bytes, mixed.zero_point, mixed.result_zero_point, *mixed.range,
                       op.result.elements))
     return (f"static const kws_mve_depthwise_layer layer = {values};",
             "kws_mve_depthwise(&layer, scratch, input, output);", "return 0;")

@@ -23,8 +23,9 @@ def _write_c(op: COp) -> tuple[str, ...]:
             f"kws_mve_pointwise(&mix, {channels}, {rows * columns}, scratch, input, output);", "return 0;")
 
 
-def _in_place(op: GraphOp) -> bool:
-    return op.result.shape[3] <= op.x.shape[3]
+def _slides(op: GraphOp) -> bool:
+    """Inputs are read tile by tile, in order, each before the outputs of its positions are written."""
+    return True
 
 
 def laying(channels: int, positions: int) -> dict[str, float]:
@@ -40,4 +41,5 @@ def _work(op: GraphOp) -> Work:
                 **laying(channels, positions))
 
 
-POINTWISE = TunedKernel("CONV_2D", _takes, _write_c, lambda op: mix.tile_bytes(op.x.shape[3]), _in_place, work=_work)
+POINTWISE = TunedKernel("CONV_2D", _takes, _write_c, lambda op: mix.tile_bytes(op.x.shape[3]), slides=_slides,
+                         work=_work)

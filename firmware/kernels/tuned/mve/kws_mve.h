@@ -40,8 +40,8 @@ KWS_MVE_PAIRS(4_rectified)
 KWS_MVE_PAIRS(any_rectified)
 #undef KWS_MVE_PAIRS
 
-/* 1x1 convolution of a plane of `positions`, or fully-connected where there is one; the output may lie at the start of
- * the input where outputs <= channels. scratch: 64 bytes for each of mix->blocks. */
+/* 1x1 convolution of a plane of `positions`, or fully-connected where there is one. The output may lie over the input if
+ * neither its start nor its end is behind the input's. scratch: 64 bytes for each of mix->blocks. */
 void kws_mve_pointwise(const kws_mve_mix *mix, int32_t channels, int32_t positions, int8_t *scratch,
                        const int8_t *input, int8_t *output);
 
@@ -70,7 +70,7 @@ void kws_mve_convolve(const kws_mve_mix *mix, const kws_mve_window *window, int8
  * packed: see export/tuned/mve/depthwise.py; packed_words: of a channel. filter: one of kws_mve_filter_*. chunks: of
  * fifteen positions, from the first of a window to its last. inputs, outputs: where in [h][w][c] the plane's positions,
  * from the first behind the padding, and the windows lie, negative where there is none; input_groups, output_groups: of
- * eight. before: padding in front of the plane. zero_point: of the inputs; result_zero_point: of the outputs. min, max:
+ * eight. multiplier: outputs for each of the input's channels. before: padding in front of the plane. zero_point: of the inputs; result_zero_point: of the outputs. min, max:
  * of the fused activation. count: of outputs. */
 typedef struct kws_mve_depthwise_layer {
     const int32_t *packed;
@@ -80,7 +80,7 @@ typedef struct kws_mve_depthwise_layer {
     int32_t chunks;
     const int16_t *inputs, *outputs;
     int32_t input_groups, output_groups;
-    int32_t channels;
+    int32_t channels, multiplier;
     int32_t before;
     int32_t scratch_bytes;
     int32_t zero_point;

@@ -43,9 +43,12 @@ FILTER(any_rectified, 0, 1)
 void kws_mve_depthwise(const kws_mve_depthwise_layer *layer, int8_t *scratch, const int8_t *input, int8_t *output) {
     const int32_t *packed = layer->packed;
     kws_mve_fill(layer->zero_point, scratch, layer->scratch_bytes);
-    for (int32_t channel = 0; channel < layer->channels; channel++, packed += layer->packed_words) {
+    int8_t *at = output;
+    for (int32_t channel = 0; channel < layer->channels; channel++) {
         lay_plane(layer->inputs, layer->input_groups, input + channel, scratch + layer->before);
-        layer->filter(layer, packed, scratch, output + channel);
+        for (int32_t i = 0; i < layer->multiplier; i++, packed += layer->packed_words, at++) {
+            layer->filter(layer, packed, scratch, at);
+        }
     }
     kws_mve_clamp(layer->min, layer->max, output, layer->count);
 }

@@ -2,11 +2,11 @@
 
 /* The input of one channel, into the padded plane. */
 static void gather(const kws_plain_plane *plane, const int8_t *input, int32_t *x) {
-    const int32_t channels = plane->channels, pitch = plane->out_width + 2;
+    const int32_t channels = plane->channels, width = plane->width, pitch = plane->out_width + 2;
     x += plane->top * pitch + plane->left;
-    for (int32_t row = 0; row < plane->height; row++, x += pitch) {
-        for (int32_t column = 0; column < plane->width; column++, input += channels) {
-            x[column] = *input;
+    for (const int32_t *last = x + plane->height * pitch; x < last; x += pitch - width) {
+        for (const int32_t *end = x + width; x < end; input += channels) {
+            *x++ = *input;
         }
     }
 }

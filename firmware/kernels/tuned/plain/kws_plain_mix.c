@@ -18,9 +18,10 @@ void kws_plain_clamp(int32_t min, int32_t max, int8_t *output, int32_t count) {
 static void widen(const int8_t *input, int32_t channels, int32_t *tile, int32_t p) {
     int32_t products = 0, *x = tile + KWS_PLAIN_TILE + 2 * p;
     for (const int8_t *last = input + channels - 1; input < last; input += 2, x += TWO) {
-        x[0] = input[0] - 128;
-        x[1] = input[1] - 128;
-        products += input[0] * input[1];
+        const int32_t x0 = input[0], x1 = input[1];
+        x[0] = x0 - 128;
+        x[1] = x1 - 128;
+        products += x0 * x1;
     }
     if (channels & 1) {
         x[0] = input[0] - 128;
