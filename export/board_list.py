@@ -14,7 +14,7 @@ from export.budget import board_limits
 from export.cost import Price, Tariff, cost, summary_of_price
 from export.duty import RATES_PER_S, DutyCycle
 from export.graph import Graph
-from export.kernels import NAMES, PORTABLE, known_kernels
+from export.kernels import DEFAULT, NAMES, known_kernels
 from export.runs import net_parser, resolve
 from export.shape import NetShape
 from export.tflite_reader import read_tflite
@@ -63,7 +63,7 @@ class Fit:
 
 def main() -> None:
     parser = net_parser("export.board_list", __doc__)
-    parser.add_argument("--kernels", type=known_kernels, default=PORTABLE, help=", ".join(NAMES))
+    parser.add_argument("--kernels", type=known_kernels, default=DEFAULT, help=", ".join(NAMES))
     arguments = parser.parse_args()
     boards = [load_board(name) for name in board_names()]
     nets = nets_of(arguments.run, arguments.model)

@@ -9,7 +9,7 @@ from export.boards import Board, board_names, load_board
 from export.count import Count
 from export.footprint import Footprint
 from export.image import OPTIMIZATION
-from export.kernels import NAMES, PORTABLE, TUNED, KernelSet, load_kernels
+from export.kernels import DEFAULT, NAMES, PORTABLE, TUNED, KernelSet, load_kernels
 from export.layer_costs import FOLDER, LayerCosts, LinearCost, calibration, fit_all, fit_functions, short_name
 from export.measurement import (
     Batch,
@@ -30,7 +30,7 @@ from export.workload import frame_work, works_of
 def main() -> None:
     parser = Parser("export.calibrate", description=__doc__)
     parser.add_argument("--core", default="m4", help=f"one of {', '.join(map(short_name, core_boards()))}")
-    parser.add_argument("--kernels", help=f"{' or '.join(NAMES)}; default: {NAMES[0]}")
+    parser.add_argument("--kernels", help=f"{' or '.join(NAMES)}; default: {DEFAULT}")
     parser.add_argument("--cmsis-nn", type=Path, help="your build of CMSIS-NN, for KERNELS=cmsis-nn")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the costs; default: %(default)s")
     arguments = parser.parse_args()

@@ -13,7 +13,7 @@ from export.boards import Board
 from export.footprint import up_to_word
 from export.graph import Graph, layer_shapes
 from export.image import STACK_BYTES
-from export.kernels import PORTABLE, KernelSet
+from export.kernels import DEFAULT, KernelSet
 from export.layer_costs import FOLDER, LayerCosts, load_costs
 from export.layer_memory import ArenaUse, LayerMemory, array_bytes, layer_memory, new_functions
 from export.plan import aligned, make_plan, op_bytes
@@ -114,7 +114,7 @@ class Tariff:
     costs: LayerCosts
 
     @classmethod
-    def of(cls, board: Board, kernels: str = PORTABLE, folder: Path = FOLDER) -> "Tariff":
+    def of(cls, board: Board, kernels: str = DEFAULT, folder: Path = FOLDER) -> "Tariff":
         """UserError where the core was not calibrated with these kernels."""
         return cls(board, load_costs(board.core, kernels, folder))
 
@@ -214,7 +214,7 @@ def summary_of_price(price: Price) -> dict:
             "latency_ms": round(whole.latency_ms, 3), "energy_uj": round(whole.energy_uj, 1)}
 
 
-def cost(net: Graph | NetShape, board: Board, kernels: str = PORTABLE) -> Price:
+def cost(net: Graph | NetShape, board: Board, kernels: str = DEFAULT) -> Price:
     """Price of a net on a board. UserError where the board's core was not calibrated with these kernels."""
     tariff = Tariff.of(board, kernels)
     return tariff.shape(net) if isinstance(net, NetShape) else tariff.graph(net)

@@ -7,7 +7,7 @@ from export.boards import Board, load_board
 from export.cost import Cost, Layer, Price, Tariff, summary_of_price
 from export.duty import Battery, DutyCycle, parse_battery, parse_rate
 from export.graph import Graph
-from export.kernels import NAMES, PORTABLE, known_kernels
+from export.kernels import DEFAULT, NAMES, known_kernels
 from export.runs import net_parser, resolve
 from export.tflite_reader import read_tflite
 
@@ -17,7 +17,7 @@ BAR = 24  # characters of the dearest layer's
 def main() -> None:
     parser = net_parser("export.cost_report", __doc__)
     parser.add_argument("--board", default="nano33ble")
-    parser.add_argument("--kernels", type=known_kernels, default=PORTABLE, help=", ".join(NAMES))
+    parser.add_argument("--kernels", type=known_kernels, default=DEFAULT, help=", ".join(NAMES))
     parser.add_argument("--rate", type=parse_rate, default="2", help="inferences a second; default: 2")
     parser.add_argument("--battery", type=parse_battery, default="cr2032",
                         help="cr2032, ..., or like 220mAh@3V; default: cr2032")

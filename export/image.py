@@ -14,7 +14,7 @@ from datasets.console import UserError
 from datasets.features import MfccQuantizer
 from export.boards import Board, Region
 from export.feature_tables import write_feature_tables, write_mfcc_table, write_text
-from export.kernels import KernelSet, load_kernels
+from export.kernels import PORTABLE, KernelSet
 from export.networks import Network, write_networks
 from export.toolchain import ARM_TOOLS, find_tool, run_tool
 
@@ -27,7 +27,7 @@ OPTIMIZATION = "-O3"
 SUFFIXES = (".elf", ".bin", ".hex", ".map")
 _FLAGS = ("-std=c99", OPTIMIZATION, "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-pedantic", "-Werror",
           "-ffunction-sections", "-fdata-sections")
-_PORTABLE = load_kernels(None, None)
+_PORTABLE = KernelSet(PORTABLE)
 _LINK = ("-nostartfiles", "--specs=nano.specs", "-Wl,--gc-sections", "-Wl,--build-id=none")
 
 

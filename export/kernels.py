@@ -18,6 +18,7 @@ from export.tuned import FAMILIES, HOST
 
 PORTABLE, TUNED, CMSIS_NN = "portable", "tuned", "cmsis-nn"
 NAMES = (PORTABLE, TUNED, CMSIS_NN)
+DEFAULT = TUNED
 HEADER = "Include/arm_nnfunctions.h"
 LIBRARIES = ("{core}/lib*.a", "lib*.a", "build/lib*.a")
 NEEDED = "arm_fully_connected_per_channel_s8"  # v7.0.0 brought it
@@ -103,11 +104,11 @@ def known_kernels(name: str) -> str:
 def load_kernels(name: str | None, cmsis_nn: Path | None) -> KernelSet:
     """KERNELS and CMSIS_NN, None where not given. UserError where they name no set of kernels, or where the folder
     holds no CMSIS-NN of v7.0.0 or later."""
-    known_kernels(name or PORTABLE)
+    chosen = known_kernels(name or DEFAULT)
     if name != CMSIS_NN:
         if cmsis_nn is not None:
             raise UserError(f"CMSIS_NN={cmsis_nn} goes with KERNELS=cmsis-nn; KERNELS is {name or 'not given'}")
-        return KernelSet(name or PORTABLE)
+        return KernelSet(chosen)
     if cmsis_nn is None:
         raise UserError("KERNELS=cmsis-nn needs CMSIS_NN=DIR, your build of the library (DIR/Include and DIR/lib*.a)")
     _check_header(Path(cmsis_nn))

@@ -49,7 +49,7 @@ def net_parser(module: str, description: str, clips: bool = False, kernels: bool
         parser.add_argument("--data", type=Path, help="folder of clips, whose validation is taken; default: the run's")
         parser.add_argument("--clips", type=Path, help="folder of WAVs, one sub-folder a label, instead")
     if kernels:
-        parser.add_argument("--kernels", help="portable, or cmsis-nn; default: portable")
+        parser.add_argument("--kernels", help="tuned, portable or cmsis-nn; default: tuned")
         parser.add_argument("--cmsis-nn", type=Path, help="folder of your build of CMSIS-NN")
     return parser
 

@@ -21,7 +21,7 @@ from datasets.parallel import cores
 from export.boards import load_board
 from export.budget import BUDGETS, Limits, board_limits, parse_budget
 from export.cost import Tariff, summary_of_price
-from export.kernels import NAMES, PORTABLE, known_kernels
+from export.kernels import DEFAULT, NAMES, known_kernels
 from export.net import FloatNet, save_net
 from export.runs import run_name
 from export.simulate import int8_predictions
@@ -94,7 +94,7 @@ def parse_arguments() -> Namespace:
     parser.add_argument("--data", type=Path, help="folder of clips; without it data/, a download, or synthetic speech")
     parser.add_argument("--keywords", type=parse_keywords, help="words, separated by commas")
     parser.add_argument("--board", default="nano33ble")
-    parser.add_argument("--kernels", type=known_kernels, default=PORTABLE, help="that will run it: " + ", ".join(NAMES))
+    parser.add_argument("--kernels", type=known_kernels, default=DEFAULT, help="that will run it: " + ", ".join(NAMES))
     parser.add_argument("--budget", default="small",
                         help=f"{', '.join(BUDGETS)}, or limits like 'ms<=100 uj<=800 ram<=32k flash<=64k'")
     parser.add_argument("--method", default="energy-aware", help=", ".join(METHODS))

@@ -43,7 +43,9 @@ def select(shape: NetShape, gains: tuple[np.ndarray, ...], limits: Limits, tarif
     """The split of largest total gain within `limits`; ties go to the one that takes less of `spend`, a quantity of
     Cost. Only positive gains split.
 
-    gains: float [C] a path layer. Widths grow in multiples of `step`. The empty selection where nothing fits.
+    gains: float [C] a path layer. Widths grow in multiples of `step`. The empty selection where nothing fits. Functions
+    that tuned kernels of equal geometry share count for each layer here: under a flash limit, a choice that fits by
+    that alone is missed.
     """
     options = [_options(g, step) for g in gains]
     firmware = np.array([astuple(tariff.shape(shape).firmware)], float)

@@ -41,7 +41,7 @@ def test_memory_is_what_is_left_for_us():
 
 
 def test_a_net_that_fits_and_keeps_up():
-    price = cost(SMALL, NANO)
+    price = cost(SMALL, NANO, "portable")
     found = fit(NANO, "small", SMALL, "portable")
     assert found.price == price
     flash, ram = ceil(100 * price.whole.flash_bytes / 0xF0000), ceil(100 * price.whole.ram_bytes / 0x40000)
@@ -53,7 +53,7 @@ def test_a_net_that_fits_and_keeps_up():
 
 @pytest.mark.parametrize(("kind", "short"), [("flash", "flash"), ("ram", "RAM")])
 def test_what_is_lacking_is_named_to_the_byte(kind, short):
-    needed = getattr(cost(SMALL, NANO).whole, f"{kind}_bytes")
+    needed = getattr(cost(SMALL, NANO, "portable").whole, f"{kind}_bytes")
     assert not fit(with_memory(kind, needed), "small", SMALL, "portable").lacking
     found = fit(with_memory(kind, needed - 1), "small", SMALL, "portable")
     assert found.lacking == (f"{kind}_bytes",)
@@ -110,5 +110,6 @@ def test_the_command(tmp_path, monkeypatch, capsys):
 
 
 def test_a_fit_tells_its_net():
-    assert fit_table([[Fit(NANO, "one", cost(SMALL, NANO)), Fit(NANO, "two", None, "why")]]).split("\n")[0].split() == [
+    fits = [Fit(NANO, "one", cost(SMALL, NANO, "portable")), Fit(NANO, "two", None, "why")]
+    assert fit_table([fits]).split("\n")[0].split() == [
         "what", "fits", "one", "two"]

@@ -25,7 +25,7 @@ AROUND_INSTRUCTIONS = 60  # of the firmware between its two readings of SysTick,
 
 
 def bench(core: str) -> Bench:
-    return Bench(core_board(core), load_kernels(None, None))
+    return Bench(core_board(core), load_kernels("portable", None))
 
 
 def net():

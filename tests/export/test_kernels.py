@@ -86,9 +86,9 @@ def cmsis_nn(folder):
 
 
 def test_our_kernels_are_the_default(tmp_path):
-    for name in (None, "", "portable"):
+    for name, chosen in ((None, "tuned"), ("", "tuned"), ("tuned", "tuned"), ("portable", "portable")):
         kernels = load_kernels(name, None)
-        assert kernels == KernelSet("portable")
+        assert kernels == KernelSet(chosen)
         assert kernels.includes == kernels.defines == kernels.link_flags == ()
         assert kernels.library("cortex-m4") is None
 

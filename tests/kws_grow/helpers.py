@@ -78,6 +78,6 @@ def fitted_net() -> FloatNet:
     return with_ranges(folded_layers(net), x, dataset.labels, dataset.name, {"minmax": minmax})["minmax"]
 
 
-def tariff() -> Tariff:
+def tariff(kernels: str = "portable") -> Tariff:
     """What nets cost on the default board."""
-    return Tariff.of(load_board("nano33ble"))
+    return Tariff.of(load_board("nano33ble"), kernels)

@@ -90,3 +90,16 @@ def test_rounds_pay_with_what_they_are_told_to():
         assert price <= 1.08 * before
     assert chosen["energy_uj"][2] < chosen["macs"][2]
     assert chosen["energy_uj"][3] > chosen["macs"][3]
+
+
+@pytest.mark.parametrize("limit", ["flash_bytes", "ram_bytes", "cycles"])
+def test_tuned_kernels_bounds_are_kept(limit):
+    """Layers of equal geometry share functions, which the search counts for each: it may miss, but never exceeds."""
+    shape, tuned = NetShape((8, 12, 16), 10, 4), tariff("tuned")
+    gains = tuple(np.linspace(1, 2, width) for width in shape.widths)
+    before, large = (getattr(tuned.shape(each).whole, limit) for each in (shape, NetShape((16, 24, 32), 10, 4)))
+    bound = (before + large) / 2
+    found = select(shape, gains, Limits(**{limit: bound}), tuned)
+    grown = NetShape(tuple(c + len(i) for c, i in zip(shape.widths, found.chosen, strict=True)), 10, 4)
+    assert found.gain > 0
+    assert getattr(tuned.shape(grown).whole, limit) <= bound
