@@ -15,7 +15,8 @@ class OpKernel:
     scratch_bytes: beside its tensors. in_place: whether its output may lie at the start of an input's memory.
     slides: whether it may lie over the input so that neither its start nor its end is behind the input's. header: that
     declares the kernel, beside kws_nn.h. work: what its instructions are linear in; None: what those of
-    the portable kernel are (export/workload.py). functions: that the C of the op is given."""
+    the portable kernel are (export/workload.py). functions: beside those that all ops of the
+    kernel need."""
 
     write_c: Callable[[COp], tuple[str, ...]] | None
     scratch_bytes: int = 0

@@ -8,15 +8,15 @@ from datasets.features import N_FRAMES, MfccQuantizer
 from datasets.parallel import parallel_map
 from export.boards import Board
 from export.footprint import Firmware, Footprint, up_to_word
+from export.graph import Graph
 from export.image import FIRMWARE, Features, Image
 from export.layer_memory import array_bytes
 from export.measurement import Batch, Bench
 from export.networks import prefixes
 from export.sweep import FRAME_COEFFICIENTS, SweepLayer
-from export.work import Work
+from export.work import Function, Work
 
 _PIECE = re.compile(r"^ (\.[\w.$*]+)\s+0x[0-9a-f]+\s+0x([0-9a-f]+) (\S+)$", re.MULTILINE)
-FUNCTIONS = ("tile", "gather", "filter")  # of export.op_kernel.OpKernel
 _CODE = (".text", ".rodata", ".vectors", ".ARM.exidx")
 
 
@@ -32,12 +32,11 @@ class Sized:
 
 @dataclass(frozen=True)
 class Parts:
-    """Flash bytes of an image. network: of the network's object, without `functions`, which are by kind; shared: by
+    """Flash bytes of an image, but for what is an export.work.Function. network: of the network's object; shared: by
     section, of kernels and libraries; rest: of everything else. buffer_bytes: of RAM, without the network's input and
     output."""
 
     network: int
-    functions: dict[str, int]
     shared: dict[str, int]
     rest: int
     buffer_bytes: int
@@ -49,30 +48,37 @@ def parts_of(sized: Sized) -> Parts:
     features = Features(MfccQuantizer.of(4.0, 10, sized.coefficients), 0) if sized.coefficients else None
     image = sized.bench.build((graph,), sized.folder, features)
     sections = sections_of(image)
-    functions = functions_of(sections, "network")
-    network = sum(size for name, size in sections.items() if name.startswith("network.o:")) - sum(functions.values())
-    shared = {name: size for name, size in sections.items() if is_kernel(name)}
+    functions = functions_of(sections, "network", _functions(sized.bench, graph)).values()
+    others = {name: size for name, size in sections.items() if name not in functions}
+    network = sum(size for name, size in others.items() if name.startswith("network.o:"))
+    shared = {name: size for name, size in others.items() if is_kernel(name)}
     held = sum(map(up_to_word, (graph.input.bytes, graph.output.bytes)))
-    rest = image.flash_bytes - network - sum(functions.values()) - sum(shared.values())
-    return Parts(network, functions, shared, rest, image.buffer_bytes - held)
+    rest = image.flash_bytes - network - sum(sections[name] for name in functions) - sum(shared.values())
+    return Parts(network, shared, rest, image.buffer_bytes - held)
 
 
-def functions_of(sections: dict[str, int], prefix: str) -> dict[str, int]:
-    """Bytes of the functions that the first op of a network was given, by the last word of their names."""
-    own = re.compile(rf"{prefix}\.o:\.text\.{prefix}_0_\w+_({'|'.join(FUNCTIONS)})")
-    return {found[1]: size for name, size in sections.items() if (found := own.fullmatch(name))}
+def functions_of(sections: dict[str, int], prefix: str, functions: tuple[Function, ...]) -> dict[str, str]:
+    """The sections of the functions of a network's first op, by their kinds."""
+    kinds = "|".join(function.work.kind for function in functions)
+    own = re.compile(rf"\w+\.o:\.text\.(?:{prefix}_0_\w+_)?({kinds})")
+    return {found[1]: name for name in sections if (found := own.fullmatch(name))}
+
+
+def _functions(bench: Bench, graph: Graph) -> tuple[Function, ...]:
+    """Of its first op."""
+    return bench.kernels.kernel_of(bench.board.core)(graph, graph.ops[0]).functions
 
 
 def counted_functions(batch: Batch) -> list[tuple[Work, int]]:
     """What the bytes of each function are linear in, and its bytes, of a batch that was counted."""
-    kernel_of = batch.bench.kernels.kernel_of(batch.bench.board.core)
-    graphs = [layer.graph() for layer in batch.layers]
-    works = [[function.work for function in kernel_of(graph, graph.ops[0]).functions] for graph in graphs]
-    if not any(works):
+    each = [_functions(batch.bench, layer.graph()) for layer in batch.layers]
+    if not any(each):
         return []
-    sections = _sections_in((batch.folder / "firmware.map").read_text())
-    sizes = [functions_of(sections, prefix) for prefix in prefixes(len(graphs))]
-    return [(work, size[work.kind]) for of_layer, size in zip(works, sizes, strict=True) for work in of_layer]
+    sections, found = _sections_in((batch.folder / "firmware.map").read_text()), []
+    for prefix, functions in zip(prefixes(len(each)), each, strict=True):
+        names = functions_of(sections, prefix, functions)
+        found += [(function.work, sections[names[function.work.kind]]) for function in functions]
+    return found
 
 
 def sections_of(image: Image) -> dict[str, int]:

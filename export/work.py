@@ -15,14 +15,23 @@ class Work:
 
 @dataclass(frozen=True)
 class Function:
-    """A static function of generated code, which ops share whose functions are equal. sizes: all that its text is made
-    of. work: what its bytes are linear in; its kind is the last word of the function's name."""
+    """A function that is there for some ops of a kernel alone; equal ones are linked once.
+
+    Of generated code: static; sizes: all that its text is made of; work: what its bytes are linear in, of a kind that
+    is the last word of its name. Of a kernel: one of several that do the same for some ops each; no sizes, and the kind
+    is its name.
+    """
 
     sizes: tuple[int, ...]
     work: Work
 
     def __hash__(self) -> int:
         return hash((self.sizes, self.work.kind))
+
+
+def kernel_function(name: str) -> Function:
+    """Of a kernel."""
+    return Function((), work(name))
 
 
 def work(kind: str, **amounts: float) -> Work:

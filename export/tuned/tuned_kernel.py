@@ -27,7 +27,7 @@ def as_portable(op: GraphOp) -> None:
 
 
 def none(op: GraphOp) -> tuple[Function, ...]:
-    """It has no functions of its own."""
+    """All its ops need the same functions."""
     return ()
 
 

@@ -62,4 +62,5 @@ def _work(op: GraphOp) -> Work:
                 filled=-(-rows * _band_bytes(op) // mix.LANES))
 
 
-CONVOLUTION = TunedKernel("CONV_2D", _takes, _write_c, _scratch, work=_work)
+CONVOLUTION = TunedKernel("CONV_2D", _takes, _write_c, _scratch, work=_work,
+                          functions=lambda op: mix.functions(op, len(_taps(op))))

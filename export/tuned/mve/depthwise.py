@@ -15,7 +15,7 @@ from export.graph import GraphOp
 from export.tuned.mve import mix
 from export.tuned.requantization import Mix, clamped_outputs, mix_of, signed_outputs
 from export.tuned.tuned_kernel import TunedKernel, aligned
-from export.work import Work, work
+from export.work import Function, Work, kernel_function, work
 
 CHUNK = 15              # positions; the window one further needs one more of a vector's sixteen
 GROUP = 8               # windows at once
@@ -97,12 +97,20 @@ def _pack(mixed: Mix, plane: Plane) -> np.ndarray:
     return np.concatenate([filled.view("<i4"), mix.scale_words(mixed)], axis=1)
 
 
+def _filter(op: GraphOp, plane: Plane) -> str:
+    return f"kws_mve_filter_{mix.suffix(plane.chunks, 1, op)}"
+
+
+def _functions(op: GraphOp) -> tuple[Function, ...]:
+    return (kernel_function(_filter(op, plane_of(op))),)
+
+
 def _write_c(op: COp) -> tuple[str, ...]:
     mixed, plane = _mix(op), plane_of(op)
     packed = _pack(mixed, plane)
     places = [op.array("int16_t", name, getattr(plane, name)) for name in ("inputs", "outputs")]
     values = numbers((op.array("int32_t", "packed", packed), packed.shape[1],
-                      f"kws_mve_filter_{mix.suffix(plane.chunks, 1, mixed)}", plane.chunks, *places,
+                      _filter(op, plane), plane.chunks, *places,
                       len(plane.inputs) // GROUP, len(plane.outputs) // GROUP, op.x.shape[3], op.op.window.multiplier,
                       plane.before, plane.scratch_bytes, mixed.zero_point, mixed.result_zero_point, *mixed.range,
                       op.result.elements))
@@ -121,4 +129,4 @@ def _work(op: GraphOp) -> Work:
 
 
 DEPTHWISE = TunedKernel("DEPTHWISE_CONV_2D", _takes, _write_c, lambda op: plane_of(op).scratch_bytes, _in_place,
-                        work=_work)
+                        work=_work, functions=_functions)

@@ -27,4 +27,5 @@ def _work(op: GraphOp) -> Work:
     return work("tuned_fully_connected", **mix.amounts(op, 1, mix.blocks_of(taps)), **laying(taps, 1))
 
 
-FULLY_CONNECTED = TunedKernel("FULLY_CONNECTED", _takes, _write_c, lambda op: mix.tile_bytes(op.x.elements), work=_work)
+FULLY_CONNECTED = TunedKernel("FULLY_CONNECTED", _takes, _write_c, lambda op: mix.tile_bytes(op.x.elements), work=_work,
+                              functions=lambda op: mix.functions(op, op.x.elements))

@@ -11,6 +11,7 @@ from export.c_operator import COp
 from export.graph import GraphOp
 from export.tuned.requantization import Mix, clamped_outputs, signed_outputs
 from export.tuned.tuned_kernel import aligned
+from export.work import Function, kernel_function
 
 LANES = 16
 TILE = 4                             # positions at once
@@ -44,9 +45,9 @@ def low_words(values: np.ndarray) -> np.ndarray:
     return (values & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
 
 
-def suffix(count: int, unrolled: int, mix: Mix) -> str:
+def suffix(count: int, unrolled: int, op: GraphOp) -> str:
     """Of the C function for so many blocks, and for outputs that are rectified or not."""
-    return f"{count if count <= unrolled else 'any'}{'_rectified' if mix.rectified else ''}"
+    return f"{count if count <= unrolled else 'any'}{'' if signed_outputs(op, 1) else '_rectified'}"
 
 
 def pack(mix: Mix) -> np.ndarray:
@@ -70,8 +71,17 @@ def _pairs(outputs: int) -> np.ndarray:
 def struct(op: COp, mix: Mix) -> str:
     """The line of `mix`, a kws_mve_mix."""
     packed, blocks = op.array("int32_t", "packed", pack(mix)), blocks_of(mix.weights.shape[1])
-    return (f"static const kws_mve_mix mix = {{{packed}, kws_mve_pairs_{suffix(blocks, UNROLLED, mix)}, {blocks}, "
+    return (f"static const kws_mve_mix mix = {{{packed}, {_pairs_function(op, blocks)}, {blocks}, "
             f"{len(mix.weights)}, {mix.result_zero_point}, {mix.range[0]}, {mix.range[1]}}};")
+
+
+def _pairs_function(op: GraphOp, blocks: int) -> str:
+    return f"kws_mve_pairs_{suffix(blocks, UNROLLED, op)}"
+
+
+def functions(op: GraphOp, taps: int) -> tuple[Function, ...]:
+    """Of outputs that are sums of so many taps."""
+    return (kernel_function(_pairs_function(op, blocks_of(taps))),)
 
 
 def amounts(op: GraphOp, tiles: int, blocks: int) -> dict[str, float]:

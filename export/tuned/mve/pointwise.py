@@ -42,4 +42,4 @@ def _work(op: GraphOp) -> Work:
 
 
 POINTWISE = TunedKernel("CONV_2D", _takes, _write_c, lambda op: mix.tile_bytes(op.x.shape[3]), slides=_slides,
-                         work=_work)
+                        work=_work, functions=lambda op: mix.functions(op, op.x.shape[3]))

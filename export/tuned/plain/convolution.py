@@ -46,4 +46,4 @@ def _work(op: GraphOp) -> Work:
                 products=positions * mix.pairs_of(taps), singles=positions * (taps % 2), positions=positions)
 
 
-CONVOLUTION = TunedKernel("CONV_2D", _takes, _write_c, _scratch, work=_work)
+CONVOLUTION = TunedKernel("CONV_2D", _takes, _write_c, _scratch, work=_work, functions=mix.functions)

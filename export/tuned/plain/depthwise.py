@@ -7,7 +7,7 @@ from export.graph import GraphOp
 from export.tuned.plain import requantization
 from export.tuned.requantization import Mix, clamped_outputs, mix_of, signed_outputs
 from export.tuned.tuned_kernel import TunedKernel, aligned
-from export.work import Work, work
+from export.work import Function, Work, kernel_function, work
 
 COLUMNS = 3
 CHUNK = 5            # KWS_PLAIN_CHUNK
@@ -42,11 +42,19 @@ def _records(mix: Mix) -> np.ndarray:
     return np.concatenate([requantization.constants(mix, mix.bias), taps], axis=1)
 
 
+def _filter(op: GraphOp) -> str:
+    return requantization.function("kws_plain_filter", op)
+
+
+def _functions(op: GraphOp) -> tuple[Function, ...]:
+    return (kernel_function(_filter(op)),)
+
+
 def _write_c(op: COp) -> tuple[str, ...]:
     mix, window = _mix(op), op.op.window
     records = _records(mix)
     fields = numbers((op.array("int32_t", "records", records), records.shape[1],
-                      f"kws_plain_filter{requantization.suffix(mix)}", *op.x.shape[1:], *op.result.shape[1:3],
+                      _filter(op), *op.x.shape[1:], *op.result.shape[1:3],
                       window.kernel[0], *window.padding_before, op.x.zero_point[0], *mix.range))
     return (f"static const kws_plain_plane plane = {fields};",
             "kws_plain_depthwise(&plane, scratch, input, output);", "return 0;")
@@ -62,4 +70,5 @@ def _work(op: GraphOp) -> Work:
                 signed=signed_outputs(op, chunks), clamped=clamped_outputs(op, op.result.elements))
 
 
-DEPTHWISE = TunedKernel("DEPTHWISE_CONV_2D", _takes, _write_c, _scratch, _in_place, work=_work)
+DEPTHWISE = TunedKernel("DEPTHWISE_CONV_2D", _takes, _write_c, _scratch, _in_place, work=_work,
+                        functions=_functions)

@@ -7,6 +7,7 @@ from export.graph import GraphOp
 from export.tuned.plain import requantization
 from export.tuned.requantization import Mix, clamped_outputs, signed_outputs
 from export.tuned.tuned_kernel import aligned
+from export.work import Function, kernel_function
 
 TILE = 6  # KWS_PLAIN_TILE
 ROUND = 4  # pairs, without a branch
@@ -28,8 +29,17 @@ def struct(op: COp, mix: Mix) -> str:
     bias = mix.bias - (weights[:, 0::2] * weights[:, 1::2]).sum(1)
     fields = numbers((op.array("uint8_t", "weights", weights + 128),
                       op.array("int32_t", "constants", requantization.constants(mix, bias)), pairs_of(taps), outputs,
-                      f"kws_plain_tile{requantization.suffix(mix)}", *mix.range))
+                      _tile(op), *mix.range))
     return f"static const kws_plain_mix mix = {fields};"
+
+
+def _tile(op: GraphOp) -> str:
+    return requantization.function("kws_plain_tile", op)
+
+
+def functions(op: GraphOp) -> tuple[Function, ...]:
+    """Of any op that is mixed."""
+    return (kernel_function(_tile(op)),)
 
 
 def amounts(op: GraphOp, positions: int, taps: int) -> dict[str, float]:

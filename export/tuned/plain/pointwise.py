@@ -39,4 +39,4 @@ def _work(op: GraphOp) -> Work:
 
 
 POINTWISE = TunedKernel("CONV_2D", _takes, _write_c, lambda op: mix.scratch_bytes(op.x.shape[3]), slides=_slides,
-                        work=_work)
+                        work=_work, functions=mix.functions)

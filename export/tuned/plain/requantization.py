@@ -11,7 +11,8 @@ Outputs that are the same whatever the input (trained nets have some, of large b
 import numpy as np
 
 from export.arithmetic import INT8_MAX, INT8_MIN, high_multiply, rounding_shift
-from export.tuned.requantization import Mix
+from export.graph import GraphOp
+from export.tuned.requantization import Mix, signed_outputs
 
 PART_BITS = 11
 LARGEST_SUM = 2 ** (31 - PART_BITS)  # times a part
@@ -61,6 +62,6 @@ def outputs(mix: Mix) -> np.ndarray:
     return np.clip(scaled + mix.result_zero_point, *mix.range)
 
 
-def suffix(mix: Mix) -> str:
-    """Of the C function that rounds as these outputs need it."""
-    return "_rectified" if mix.rectified else ""
+def function(name: str, op: GraphOp) -> str:
+    """The C function of this name that rounds as the outputs need it."""
+    return name if signed_outputs(op, 1) else f"{name}_rectified"
