@@ -6,10 +6,12 @@ from pathlib import Path
 from datasets.console import Parser, atomic_write, run_command
 from datasets.features import N_FRAMES
 from export.calibrate import core_boards
+from export.cost import Cost, Tariff
+from export.kernels import PORTABLE, TUNED
 from export.layer_costs import LayerCosts, load_costs, short_name
 from export.shape import NetShape
 from export.timing import COREMARK_PER_MHZ, TIMINGS, Timings
-from export.workload import frame_work, work_of
+from export.workload import frame_work
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "cost.md"
 MLPERF_TINY = NetShape((64,) * 5, n_coefficients=10, n_labels=12)  # its keyword-spotting net: 2,656,768 products
@@ -70,6 +72,11 @@ and goes on where it was stopped.
 Worst error of the fits, instructions (cycles), and layers fitted:
 """
 
+_TUNED = """
+The tuned kernels (docs/kernels.md) are counted and fitted by amounts of their own, which stand beside each kernel in
+`export/tuned`; ops that none of them takes are those above. Code made for sizes fits less smoothly:
+"""
+
 _WHOLE = """
 Whole nets: `make test-slow` predicts 20 random nets a core that are in no sweep (DS-CNNs of 3 to 5 widths, and nets
 with dilation, residual sums, pools and PAD) and fails beyond 5 %. The worst were 0.65 % of instructions (M4, M55) and
@@ -103,7 +110,7 @@ on M7; CoreMark/MHz says {m33:.2f} and {m7:.2f}.
 
 ## MLPerf Tiny's DS-CNN
 
-Portable kernels, predicted from the shape alone ({macs:,} products; features not included):
+Predicted from the shape alone ({macs:,} products; features not included):
 """
 
 _BAND = """
@@ -119,12 +126,12 @@ Instructions (cycles by the model), millions, of the same net:
 
 def document() -> str:
     """The text of docs/cost.md."""
-    every = {core: load_costs(core, "portable") for core in core_boards()}
+    every, tuned = ({core: load_costs(core, kernels) for core in core_boards()} for kernels in (PORTABLE, TUNED))
     m4 = every["cortex-m4"]
     head = _HEAD.format(layers=round(sum(model.layers for model in m4.instructions.values()), -1),
                         compiler=m4.compiler, optimization=m4.flags[-1])
-    return "\n".join([head, *_errors(every), _WHOLE, *_timings(), _of_stated(every), *_nets(every), _of_band(),
-                      *_kernel_sets(every), ""])
+    return "\n".join([head, *_errors(every), _TUNED, *_tuned_errors(tuned), _WHOLE, *_timings(), _of_stated(every),
+                      *_nets(every, tuned), _of_band(), *_kernel_sets(every, tuned), ""])
 
 
 def _of_stated(every: dict[str, LayerCosts]) -> str:
@@ -168,6 +175,13 @@ def _errors(every: dict[str, LayerCosts]) -> list[str]:
         for kind in kinds])
 
 
+def _tuned_errors(every: dict[str, LayerCosts]) -> list[str]:
+    kinds = dict.fromkeys(kind for costs in every.values() for kind in costs.instructions if kind.startswith(TUNED))
+    return _table(("kind", *map(_name, every)), [
+        (kind.replace("_", " "), *(_error(costs, kind) if kind in costs.instructions else "-"
+                                   for costs in every.values())) for kind in kinds])
+
+
 def _error(costs: LayerCosts, kind: str) -> str:
     cycles = f" ({100 * costs.cycles[kind].worst_error:.1f})" if kind in costs.cycles else ""
     return f"{100 * costs.instructions[kind].worst_error:.1f}{cycles} %"
@@ -200,22 +214,22 @@ def _cell(what: str, core: str, timings: Timings) -> object:
     return _TIMED[what](timings)
 
 
-def _nets(every: dict[str, LayerCosts]) -> list[str]:
-    head = ("microcontroller", "instructions", "cycles", "ms", "band, ms", "band, uJ", "features, ms",
+def _nets(every: dict[str, LayerCosts], tuned: dict[str, LayerCosts]) -> list[str]:
+    head = ("microcontroller", "kernels", "instructions", "cycles", "ms", "band, ms", "band, uJ", "features, ms",
             "published: ms, uJ")
-    return _table(head, [_net(board, every[board.core]) for board in PUBLISHED])
+    return _table(head, [_net(board, costs[board.core]) for board in PUBLISHED for costs in (every, tuned)])
 
 
 def _net(board: Published, costs: LayerCosts) -> tuple:
-    works = [work_of(layer) for layer in MLPERF_TINY.layers()]
-    instructions, cycles = sum(map(costs.instructions_of, works)), sum(map(costs.cycles_of, works))
+    whole = predicted(costs)
+    instructions, cycles = whole.instructions, whole.cycles
     features = N_FRAMES * costs.cycles_of(frame_work(MLPERF_TINY.n_coefficients))
     low, high = band(cycles, costs)
     times = [value / board.clock_hz * 1e3 for value in (cycles, low, high, features)]
     stated = ", stated" if costs.cycles_per_instruction is not None else ""
-    return (f"{board.name} ({_name(board.core)}), {board.clock_hz / 1e6:.0f} MHz", f"{instructions / 1e6:.2f} M",
-            f"{cycles / 1e6:.2f} M{stated}", f"{times[0]:.1f}", f"{times[1]:.0f} to {times[2]:.0f}",
-            _energies(board, low, high), f"{times[3]:.1f}",
+    return (f"{board.name} ({_name(board.core)}), {board.clock_hz / 1e6:.0f} MHz", costs.kernels,
+            f"{instructions / 1e6:.2f} M", f"{cycles / 1e6:.2f} M{stated}", f"{times[0]:.1f}",
+            f"{times[1]:.0f} to {times[2]:.0f}", _energies(board, low, high), f"{times[3]:.1f}",
             "; ".join(f"{runtime}: {ms}" + (f", {uj:,}" if uj else "") for runtime, ms, uj in board.results))
 
 
@@ -233,17 +247,23 @@ def band(cycles: float, costs: LayerCosts) -> tuple[float, float]:
     return cycles * low * (1 - doubt), cycles * high * (1 + doubt)
 
 
-def _kernel_sets(every: dict[str, LayerCosts]) -> list[str]:
-    works = [work_of(layer) for layer in MLPERF_TINY.layers()]
+def predicted(costs: LayerCosts) -> Cost:
+    """Of MLPerf Tiny's shape, on the board that stands for the core."""
+    return Tariff(core_boards()[costs.core], costs).shape(MLPERF_TINY).whole
 
+
+def _kernel_sets(*sets: dict[str, LayerCosts]) -> list[str]:
     def cell(instructions: float, cycles: float | None) -> str:
         return f"{instructions / 1e6:.2f}" + (f" ({cycles / 1e6:.2f})" if cycles is not None else "")
 
-    portable = [cell(sum(map(costs.instructions_of, works)),
-                     sum(map(costs.cycles_of, works)) if core in TIMINGS else None) for core, costs in every.items()]
-    return _table(("kernels", *map(_name, every)), [
-        ("portable, predicted", *portable),
-        ("CMSIS-NN, a build of commit 99f736a, counted", *(cell(*CMSIS_NN[core]) for core in every))])
+    def row(every: dict[str, LayerCosts]) -> tuple:
+        prices = {core: predicted(costs) for core, costs in every.items()}
+        cells = (cell(price.instructions, price.cycles if core in TIMINGS else None) for core, price in prices.items())
+        return f"{next(iter(every.values())).kernels}, predicted", *cells
+
+    cores = sets[0]
+    return _table(("kernels", *map(_name, cores)), [
+        *map(row, sets), ("CMSIS-NN, a build of commit 99f736a, counted", *(cell(*CMSIS_NN[core]) for core in cores))])
 
 
 def main() -> None:
