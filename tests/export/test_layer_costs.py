@@ -22,6 +22,9 @@ CORES = tuple(core_boards())
 KINDS = {work.kind for layer in sweep() for work in works_of(layer.graph(), portable)} | {frame_work(10).kind}
 NETS_KINDS = ("first_convolution", "pointwise", "depthwise", "convolution", "fully_connected", "average_pool")
 
+TUNED_KINDS = ("tuned_convolution", "tuned_pointwise", "tuned_depthwise")
+WORST = {PORTABLE: 0.02, TUNED: 0.06}  # tuned: single layers of few channels; whole nets, see test_calibrate
+
 
 def works(kind: str = "pointwise", count: int = 20) -> list[Work]:
     rng = np.random.default_rng(1)
@@ -105,7 +108,8 @@ def test_the_committed_costs_are_whole_and_near(core, kernels):
     found, kinds = load_costs(core, kernels), kinds_of(core, kernels)
     assert set(found.instructions) == kinds
     assert set(found.cycles) in (kinds, set())
-    assert {found.instructions[kind].worst_error < 0.02 for kind in NETS_KINDS} == {True}
+    worst = max(found.instructions[kind].worst_error for kind in kinds & {*NETS_KINDS, *TUNED_KINDS})
+    assert worst < WORST[kernels]
     assert found.command == f"make calibrate CORE={short_name(core)} KERNELS={kernels}"
     assert len(found.counts) >= len(kinds - KINDS if kernels == TUNED else KINDS) - 1
     assert set(found.footprint.kernels) == set(found.footprint.calls) == kinds - {frame_work(10).kind}
