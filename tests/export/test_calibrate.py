@@ -141,7 +141,10 @@ def test_a_sweep_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
 
 def test_the_command_writes_what_it_measured(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["calibrate", "--core", "m3", "--out", str(tmp_path / "costs")])
+    monkeypatch.setattr("sys.argv", ["calibrate", "--core", "m3", "--kernels", "portable", "--out",
+                                     str(tmp_path / "costs")])
+    code = load_costs("cortex-m3", "portable").footprint
+    monkeypatch.setattr(calibrate, "footprint", lambda *_: code)
     monkeypatch.setattr(calibrate, "parallel_map", lambda _, parts, *__: [
         tuple(Count(1000 + len(name), 2000) for name in part.names) for part in parts])
     calibrate.main()
@@ -149,7 +152,8 @@ def test_the_command_writes_what_it_measured(tmp_path, monkeypatch, capsys):
     assert summary["core"] == "cortex-m3"
     assert summary["layers"] == len(sweep()) + len(FRAME_COEFFICIENTS)
     assert "feature_frame" in capsys.readouterr().out
-    assert load_costs("cortex-m3", "portable", tmp_path / "costs").counted_by == "unicorn"
+    written = load_costs("cortex-m3", "portable", tmp_path / "costs")
+    assert (written.counted_by, written.footprint) == ("unicorn", code)
 
 
 @pytest.mark.parametrize(("arguments", "error"), [

@@ -136,7 +136,7 @@ def exported(folder: Path, *models: bytes, board: str = "mps2-an386") -> Exporte
     for path, model in zip(paths, models, strict=True):
         path.write_bytes(model)
     nets = read_nets(tuple(resolve(None, path) for path in paths))
-    return export_nets(nets, load_board(board), folder / "out", load_kernels(None, None))
+    return export_nets(nets, load_board(board), folder / "out", load_kernels("portable", None))
 
 
 def rebuilt(done: Exported, board: str = "mps2-an386"):

@@ -14,7 +14,7 @@ from export.kernels import TUNED, KernelSet
 from export.measurement import Bench
 from export.plan import make_plan
 from export.quantize import to_tflite
-from export.sizing import is_shared, pieces
+from export.sizing import is_kernel, sections_of
 from export.stimuli import random_inputs
 from export.tflite_reader import read_tflite
 from export.toolchain import have, install_line
@@ -158,9 +158,9 @@ class TestOnTheCore:
         image, inputs = BENCH.build((graph,), tmp_path), random_inputs(graph.input.shape, 1)
         with Session(image.elf, BENCH.board.emulator) as session:
             scores, ticks = session.scores(inputs, session.hello())
-        found = pieces(image.map.read_text()).items()
+        found = sections_of(image).items()
         code_bytes = sum(size for name, size in found
-                         if ":.text" in name and (name.startswith("network.o:") or is_shared(name)))
+                         if ":.text" in name and (name.startswith("network.o:") or is_kernel(name)))
         assert scores.tobytes() == tflm_scores(mlperf_tiny, inputs).tobytes()
         assert ticks * BENCH.board.emulator.instructions_per_tick < 670_000
         assert image.arena_bytes <= 8_320

@@ -69,7 +69,7 @@ def test_two_nets_in_one_image_on_every_core(verified, tmp_path, capsys):
     witnesses = ("ONNX Runtime", "host C, sanitizers", *CORES)
     nets = ("network small", "network_1 other")
     assert summary["equal_rows_of"] == {f"{what}, {net}": 20 for what in witnesses for net in nets}
-    assert (summary["run"], summary["kernels"], summary["left_out"]) == ("small+other", "portable", [])
+    assert (summary["run"], summary["kernels"], summary["left_out"]) == ("small+other", "tuned", [])
     assert set(summary["instructions_per_inference_of"]) == {f"{core}, {net}" for core in CORES for net in nets}
     assert min(summary["instructions_per_inference_of"].values()) > 10_000
     symbols = (tmp_path / "out" / "mps2-an386" / "firmware.map").read_text()
