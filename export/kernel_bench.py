@@ -12,7 +12,7 @@ from export.count import Count
 from export.counter import MODELS, Machine
 from export.graph import Graph, Op, layer_shapes
 from export.image import Image
-from export.kernels import CMSIS_NN, NAMES, KernelSet, load_kernels
+from export.kernels import CMSIS_NN, NAMES, PORTABLE, KernelSet, load_kernels
 from export.layer_costs import short_name
 from export.measurement import MOST_NETS, NOISE_SEED, Bench
 from export.runs import resolve
@@ -124,11 +124,11 @@ def tables(graph: Graph, measured: list[Measured]) -> str:
 
 
 def _overview(graph: Graph, measured: list[Measured]) -> str:
-    base = {each.core: each.total.instructions for each in measured if each.kernels == NAMES[0]}
+    base = {each.core: each.total.instructions for each in measured if each.kernels == PORTABLE}
     rows = [(short_name(each.core), each.kernels, f"{each.total.instructions:,}", _cycles(each.total),
              f"{each.total.instructions / macs_of(graph):.2f}", f"{each.total.instructions / base[each.core]:.3f}",
              f"{each.code_bytes:,}", f"{each.constant_bytes:,}", f"{each.arena_bytes:,}") for each in measured]
-    return markdown(("core", "kernels", "instructions", "cycles", "instructions a MAC", f"of {NAMES[0]}", "code B",
+    return markdown(("core", "kernels", "instructions", "cycles", "instructions a MAC", f"of {PORTABLE}", "code B",
                      "constants B", "arena B"), rows)
 
 

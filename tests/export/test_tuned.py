@@ -25,6 +25,7 @@ from export.toolchain import have, install_line
 from export.tuned import HOST
 from export.tuned.dsp import mix
 from export.tuned.requantization import mix_of
+from export.tuned.tuned_kernel import Family
 from tests.export.family import add_head, add_step, heads, nets, ratios, steps
 from tests.export.models import Chain, random_net
 from tests.export.test_plan import check_every_read
@@ -61,10 +62,11 @@ def separable_nets(draw) -> Chain:
     return chain
 
 
-def check_bits(chain: Chain) -> None:
+def check_bits(chain: Chain, family: Family = HOST) -> None:
+    """On this machine, the family's kernels and the portable ones agree."""
     graph = read_tflite(chain.content())
     inputs = random_inputs(graph.input.shape, 6, chain.seed).view(graph.input.dtype)
-    np.testing.assert_array_equal(host_scores(graph, inputs, HOST.kernel_of), host_scores(graph, inputs))
+    np.testing.assert_array_equal(host_scores(graph, inputs, family.kernel_of), host_scores(graph, inputs))
 
 
 @QUICK

@@ -27,7 +27,7 @@ from export.tuned.requantization import mix_of
 from tests.export.family import nets
 from tests.export.models import Chain, random_net
 from tests.export.test_plan import check_every_read
-from tests.export.test_tuned import separable_nets
+from tests.export.test_tuned import check_bits, separable_nets
 from tests.export.whole_nets import whole_net
 
 TOOLS = ("arm-none-eabi-gcc", "arm-none-eabi-objcopy")
@@ -43,23 +43,17 @@ def taken(graph: Graph) -> int:
     return sum(PLAIN.kernel_of(graph, op).header == PLAIN.header for op in graph.ops)
 
 
-def check_bits(chain: Chain) -> None:
-    graph = read_tflite(chain.content())
-    inputs = random_inputs(graph.input.shape, 6, chain.seed).view(graph.input.dtype)
-    np.testing.assert_array_equal(host_scores(graph, inputs, PLAIN.kernel_of), host_scores(graph, inputs))
-
-
 @QUICK
 @given(st.one_of(nets(), separable_nets()))
 def test_family_of_nets(chain):
-    check_bits(chain)
+    check_bits(chain, PLAIN)
 
 
 @pytest.mark.slow
 @LONG
 @given(st.one_of(nets(), separable_nets()))
 def test_family_of_nets_at_length(chain):
-    check_bits(chain)
+    check_bits(chain, PLAIN)
 
 
 @QUICK
@@ -90,7 +84,7 @@ TAKEN = {
 def test_every_kernel_takes_what_it_is_for(name):
     chain = TAKEN[name]()
     assert taken(read_tflite(chain.content())) == 1
-    check_bits(chain)
+    check_bits(chain, PLAIN)
 
 
 @pytest.mark.parametrize("chain", [
@@ -103,7 +97,7 @@ def test_every_kernel_takes_what_it_is_for(name):
 ], ids=["sums", "dilation", "narrow", "stride", "kernel", "scratch"])
 def test_what_no_kernel_takes_stays_portable(chain):
     assert taken(read_tflite(chain.content())) == 0
-    check_bits(chain)
+    check_bits(chain, PLAIN)
 
 
 @pytest.mark.parametrize("activation", ["NONE", "RELU"])
@@ -134,7 +128,7 @@ def test_outputs_that_never_change(activation):
     assert requantization.is_constant(mix).sum() == 5
     assert mix.reach.max() > requantization.LARGEST_SUM
     assert taken(graph) == 1
-    check_bits(chain)
+    check_bits(chain, PLAIN)
 
 
 def requantized(mix, value: int, multiplier: int, shift: int) -> int:
