@@ -85,28 +85,37 @@ class NetShape:
     """A DS-CNN: first convolution, then separable blocks (depthwise 3x3, pointwise), global average, classifier.
 
     widths: channels of each path layer (DESIGN, Growth 1): the first convolution's, then each pointwise's.
+    depths: residual blocks (depthwise 3x3, pointwise, ADD) on the channels of each path layer; () means none.
+    strides: of the depthwise that ends each path layer but the last, rows and columns alike; () means 1.
     """
 
     widths: tuple[int, ...]
     n_coefficients: int = 20
     n_labels: int = 12
+    depths: tuple[int, ...] = ()
+    strides: tuple[int, ...] = ()
 
-    @property
-    def plane(self) -> tuple[int, int]:
-        """(h, w) behind the first convolution."""
-        return _plane(self.n_coefficients)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "depths", self.depths or (0,) * len(self.widths))
+        object.__setattr__(self, "strides", self.strides or (1,) * (len(self.widths) - 1))
+
+    def plane(self, path: int) -> tuple[int, int]:
+        """(h, w) of path layer `path`."""
+        return _plane(self.n_coefficients, self.strides[:path])
 
     @property
     def input_bytes(self) -> int:
         return N_FRAMES * self.n_coefficients
 
-    def path_layers(self, path: int, in_c: int, out_c: int) -> tuple[LayerShape, ...]:
-        """The layers that path layer `path` owns: its mix and, unless it is the last, the depthwise behind it."""
-        return _path_layers(path, path == len(self.widths) - 1, in_c, out_c, self.n_coefficients)
+    def path_layers(self, path: int, in_c: int, out_c: int, depth: int | None = None) -> tuple[LayerShape, ...]:
+        """The layers that path layer `path` owns: its mix, its residual blocks and, unless it is the last, the
+        depthwise behind them. depth: of it, where not its own."""
+        depth = self.depths[path] if depth is None else depth
+        return _path_layers(path, self.strides, in_c, out_c, depth, self.n_coefficients)
 
     def head_layers(self, in_c: int) -> tuple[LayerShape, ...]:
         """Pooling, classifier and softmax behind the last path layer."""
-        return _head_layers(in_c, self.n_labels, self.plane)
+        return _head_layers(in_c, self.n_labels, self.plane(len(self.widths) - 1))
 
     def layers(self) -> tuple[LayerShape, ...]:
         """Every layer, in order."""
@@ -116,14 +125,18 @@ class NetShape:
         return (*paths, *self.head_layers(self.widths[-1]))
 
 
-def _plane(n_coefficients: int) -> tuple[int, int]:
+def _plane(n_coefficients: int, strides: tuple[int, ...] = ()) -> tuple[int, int]:
     rows, columns = FIRST_STRIDE[n_coefficients]
-    return ceil(N_FRAMES / rows), ceil(n_coefficients / columns)
+    plane = ceil(N_FRAMES / rows), ceil(n_coefficients / columns)
+    for stride in strides:
+        plane = ceil(plane[0] / stride), ceil(plane[1] / stride)
+    return plane
 
 
 @lru_cache(1 << 16)
-def _path_layers(path: int, is_last: bool, in_c: int, out_c: int, n_coefficients: int) -> tuple[LayerShape, ...]:
-    plane = _plane(n_coefficients)
+def _path_layers(path: int, strides: tuple[int, ...], in_c: int, out_c: int, depth: int,
+                 n_coefficients: int) -> tuple[LayerShape, ...]:
+    plane = _plane(n_coefficients, strides[:path])
     if path == 0:
         kernel, stride = FIRST_KERNEL[n_coefficients], FIRST_STRIDE[n_coefficients]
         mix = _convolution("conv0", "CONV_2D", (N_FRAMES, n_coefficients, 1), (*plane, out_c), kernel, stride)
@@ -131,8 +144,20 @@ def _path_layers(path: int, is_last: bool, in_c: int, out_c: int, n_coefficients
     else:
         mix = _convolution(f"pointwise{path}", "CONV_2D", (*plane, in_c), (*plane, out_c))
     both = (*plane, out_c)
-    name = f"depthwise{path + 1}"
-    return (mix,) if is_last else (mix, _convolution(name, "DEPTHWISE_CONV_2D", both, both, DEPTHWISE_KERNEL))
+    blocks = [layer for block in range(depth) for layer in _residual_layers(f"block{path}_{block + 1}", both)]
+    if path == len(strides):
+        return (mix, *blocks)
+    stride = strides[path], strides[path]
+    behind = (*_plane(n_coefficients, strides[:path + 1]), out_c)
+    return (mix, *blocks, _convolution(f"depthwise{path + 1}", "DEPTHWISE_CONV_2D", both, behind, DEPTHWISE_KERNEL,
+                                       stride))
+
+
+def _residual_layers(name: str, both: tuple[int, int, int]) -> tuple[LayerShape, ...]:
+    """x + pointwise(depthwise(x)), then ReLU; the pointwise alone has none."""
+    depthwise = _convolution(f"{name}_depthwise", "DEPTHWISE_CONV_2D", both, both, DEPTHWISE_KERNEL)
+    pointwise = replace(_convolution(f"{name}_pointwise", "CONV_2D", both, both), activation="NONE")
+    return depthwise, pointwise, LayerShape(f"{name}_add", "ADD", both, both, activation="RELU")
 
 
 @lru_cache(1 << 12)

@@ -1,5 +1,7 @@
 """The DS-CNN as path layers: the unit that splits is one channel of one path layer."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -9,33 +11,77 @@ from export.shape import DEPTHWISE_KERNEL, FIRST_KERNEL, FIRST_STRIDE, NetShape
 
 MFCC_UNIT = 64.0  # the net sees MFCC / 64: a pure scale, so that padding with zeros means the same as in int8
 
+Rows = list[Tensor]  # one tensor a path parameter, each [C, ...]
+
+
+def depthwise_conv(x: Tensor, weight: Tensor, stride: tuple[int, int]) -> Tensor:
+    """[b, c, h, w] by weight [c, 1, 3, 3] -> [b, c, h', w'], TFLite's SAME padding."""
+    sides = [same_padding(n, k, s) for n, k, s in zip(x.shape[2:], weight.shape[2:], stride, strict=True)]
+    if all(before == after for before, after in sides):
+        return F.conv2d(x, weight, stride=stride, padding=tuple(before for before, _ in sides), groups=len(weight))
+    (top, bottom), (left, right) = sides
+    return F.conv2d(F.pad(x, (left, right, top, bottom)), weight, stride=stride, groups=len(weight))
+
+
+class ResidualBlock(nn.Module):
+    """relu(x + norm(pointwise(relu(norm(depthwise x))))) on the channels of a path layer."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.depthwise = nn.Conv2d(channels, channels, DEPTHWISE_KERNEL, padding=1, groups=channels, bias=False)
+        self.depthwise_norm = nn.BatchNorm2d(channels)
+        self.mix = nn.Conv2d(channels, channels, 1, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[b, c, h, w] -> the same; x is not negative."""
+        inner = F.relu(self.depthwise_norm(depthwise_conv(x, self.depthwise.weight, (1, 1))))
+        return F.relu(x + self.norm(self.mix(inner)))
+
+    def parameters_by_row(self) -> list[nn.Parameter]:
+        """filter, gamma, beta, row, gamma, beta."""
+        return [self.depthwise.weight, self.depthwise_norm.weight, self.depthwise_norm.bias,
+                self.mix.weight, self.norm.weight, self.norm.bias]
+
 
 class PathLayer(nn.Module):
-    """Channels from one linear mix to the next: mix, norm, ReLU and, unless last, depthwise, norm, ReLU.
+    """Channels from one linear mix to the next: mix, norm, ReLU, residual blocks and, unless last, depthwise, norm,
+    ReLU.
 
-    Row c of every parameter belongs to channel path c (DESIGN, Growth 1).
+    Row c of every parameter belongs to channel path c (DESIGN, Growth 1); what residual ADDs join is one path.
     """
 
-    def __init__(self, in_c: int, out_c: int, kernel=(1, 1), stride=(1, 1), depthwise: bool = True):
+    def __init__(self, in_c: int, out_c: int, kernel=(1, 1), stride=(1, 1), depthwise_stride: int | None = 1,
+                 depth: int = 0):
         super().__init__()
         self.mix = nn.Conv2d(in_c, out_c, kernel, stride, bias=False)
         self.norm = nn.BatchNorm2d(out_c)
+        self.blocks = nn.ModuleList(ResidualBlock(out_c) for _ in range(depth))
         self.depthwise = self.depthwise_norm = None
-        if depthwise:
-            self.depthwise = nn.Conv2d(out_c, out_c, DEPTHWISE_KERNEL, padding=1, groups=out_c, bias=False)
+        if depthwise_stride is not None:
+            self.depthwise = nn.Conv2d(out_c, out_c, DEPTHWISE_KERNEL, depthwise_stride, 1, groups=out_c, bias=False)
             self.depthwise_norm = nn.BatchNorm2d(out_c)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[b, in_c, h, w] -> [b, out_c, h', w']; the input is padded already."""
+        """[b, in_c, h, w] -> [b, out_c, h', w']; the first layer's input is padded already."""
         x = F.relu(self.norm(self.mix(x)))
-        return x if self.depthwise is None else F.relu(self.depthwise_norm(self.depthwise(x)))
+        for block in self.blocks:
+            x = block(x)
+        if self.depthwise is None:
+            return x
+        return F.relu(self.depthwise_norm(depthwise_conv(x, self.depthwise.weight, self.depthwise.stride)))
 
     def path_parameters(self) -> list[nn.Parameter]:
-        """Parameters with one row a channel: row, gamma, beta (, filter, gamma, beta)."""
+        """Parameters with one row a channel: row, gamma, beta, those of each block (, filter, gamma, beta)."""
         own = [self.mix.weight, self.norm.weight, self.norm.bias]
-        if self.depthwise is None:
-            return own
-        return [*own, self.depthwise.weight, self.depthwise_norm.weight, self.depthwise_norm.bias]
+        own += [p for block in self.blocks for p in block.parameters_by_row()]
+        if self.depthwise is not None:
+            own += [self.depthwise.weight, self.depthwise_norm.weight, self.depthwise_norm.bias]
+        return own
+
+    def norms(self) -> Iterator[nn.BatchNorm2d]:
+        """Every norm over the paths."""
+        return (m for m in self.modules() if isinstance(m, nn.BatchNorm2d))
 
 
 class DsCnn(nn.Module):
@@ -45,22 +91,30 @@ class DsCnn(nn.Module):
         super().__init__()
         self.n_coefficients, self.n_labels = shape.n_coefficients, shape.n_labels
         self.first = FIRST_KERNEL[shape.n_coefficients], FIRST_STRIDE[shape.n_coefficients]
-        last = len(shape.widths) - 1
+        inputs = (1, *shape.widths[:-1])
         self.paths = nn.ModuleList(
-            PathLayer(shape.widths[i - 1] if i else 1, c, *(() if i else self.first), depthwise=i != last)
-            for i, c in enumerate(shape.widths))
+            PathLayer(in_c, c, *((1, 1), (1, 1)) if i else self.first, depthwise_stride=stride, depth=depth)
+            for i, (in_c, c, stride, depth)
+            in enumerate(zip(inputs, shape.widths, (*shape.strides, None), shape.depths, strict=True)))
         self.classifier = nn.Linear(shape.widths[-1], shape.n_labels)
         self.to(memory_format=torch.channels_last)
 
     @property
     def shape(self) -> NetShape:
         """Read off the weights: growth changes them in place."""
-        return NetShape(tuple(p.mix.out_channels for p in self.paths), self.n_coefficients, self.n_labels)
+        widths, depths = zip(*((len(p.mix.weight), len(p.blocks)) for p in self.paths), strict=True)
+        strides = tuple(p.depthwise.stride[0] for p in self.paths if p.depthwise is not None)
+        return NetShape(widths, self.n_coefficients, self.n_labels, depths, strides)
 
     def pad(self, mfcc: Tensor) -> Tensor:
         """[b, 49, n] -> [b, 1, h, w], scaled and padded for the first convolution."""
         rows, columns = (same_padding(size, k, s) for size, k, s in zip(mfcc.shape[1:], *self.first, strict=True))
         return F.pad(mfcc.unsqueeze(1) / MFCC_UNIT, (*columns, *rows))
+
+    def mixes_behind(self, layer: int) -> list[nn.Module]:
+        """Every linear mix that reads path layer `layer`: its blocks' own, then the next layer's or the classifier."""
+        behind = self.paths[layer + 1].mix if layer + 1 < len(self.paths) else self.classifier
+        return [*(block.mix for block in self.paths[layer].blocks), behind]
 
     def forward(self, mfcc: Tensor) -> Tensor:
         x = self.pad(mfcc)
