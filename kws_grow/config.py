@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict, dataclass, field
 
 from kws_grow.augment import Augmentation
-from kws_grow.methods import IndexSettings
+from kws_grow.methods.proposal import IndexSettings
 from kws_grow.ranges import RANGES
 
 NAME_BYTES = 100  # of a run's folder, before seed and digest; file systems allow 255
@@ -25,7 +25,7 @@ class Schedule:
     final_epochs: int = 90
     round_factor: float = 1.4
     batch: int = 256
-    index_batch: int = 512
+    index_batch: int = 256
     growing_lr: float = 0.1
     peak_lr: float = 0.2
     momentum: float = 0.9
@@ -51,12 +51,25 @@ class Quantization:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """The finished run that a comparator is compared with. run: its name. epochs: in all."""
+
+    run: str
+    widths: tuple[int, ...]
+    depths: tuple[int, ...]
+    strides: tuple[int, ...]
+    epochs: int
+
+
+@dataclass(frozen=True)
 class GrowConfig:
     """A whole run.
 
     dataset_sha256: of labels, codes and noise, so that a run never resumes on other data.
     costs_hash: of export.cost.Tariff. board_bytes: flash and RAM of the board, which are limits.
-    spend: what rounds pay with, a quantity of export.cost.Cost.
+    spend: what rounds pay with, a quantity of export.cost.Cost. seed_*: of the net that growth starts from, see
+    export.shape.NetShape. index: of the method's own settings.
+    reference: its price in what the budget limits is the budget, its epochs are the epochs.
     """
 
     dataset: str
@@ -74,8 +87,11 @@ class GrowConfig:
     spend: str = "energy_uj"
     n_coefficients: int = 20
     seed_widths: tuple[int, ...] = (16, 16, 16, 16, 16)
+    seed_depths: tuple[int, ...] = ()
+    seed_strides: tuple[int, ...] = ()
+    reference: Reference | None = None
     schedule: Schedule = field(default_factory=Schedule)
-    index: IndexSettings = field(default_factory=IndexSettings)
+    index: object = field(default_factory=IndexSettings)
     augmentation: Augmentation = field(default_factory=Augmentation)
     quantization: Quantization = field(default_factory=Quantization)
 

@@ -9,6 +9,7 @@ import time
 from argparse import Namespace
 from dataclasses import replace
 from itertools import chain
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -24,28 +25,31 @@ from export.cost import Tariff, summary_of_price
 from export.kernels import DEFAULT, NAMES, known_kernels
 from export.net import FloatNet, save_net
 from export.runs import run_name
+from export.shape import NetShape
 from export.simulate import int8_predictions
 from kws_grow.augment import CodeSource, generator_for, plain_codes
 from kws_grow.checkpoint import load_checkpoint, save_checkpoint
-from kws_grow.config import GrowConfig, Quantization, Schedule
+from kws_grow.config import GrowConfig, Quantization, Reference, Schedule
 from kws_grow.loop import (
     Growth,
     Task,
     advance,
-    check_seed,
     final_net,
     growth_of,
     quantized_nets,
+    reference_shape,
     seed_growth,
+    start_shape,
     state_of,
 )
-from kws_grow.methods import METHODS
+from kws_grow.methods import METHODS, settings_of
 from kws_grow.ranges import RANGES
 from kws_grow.report import plot_growth, write_log, write_table
 from kws_grow.training import accuracy
 
 SCHEDULE_OPTIONS = ("seed_epochs", "round_epochs", "final_epochs", "min_epoch_clips")
-MAX_WIDTH = 1024
+RATE_OPTIONS = ("growing_lr", "peak_lr", "round_factor")
+MAX_WIDTH, MAX_DEPTH, MAX_STRIDE = 1024, 16, 2
 RANGE_CLIPS = 2048  # training clips that the activation ranges are read off
 SPENDS = {"energy": "energy_uj", "macs": "macs"}  # by SPEND, quantities of export.cost.Cost
 QAT = "qat"         # name of the fine-tuned net among the candidates
@@ -57,16 +61,20 @@ def main() -> None:
     board, limits = load_board(arguments.board), parse_budget(arguments.budget)
     tariff = Tariff.of(board, arguments.kernels)
     method = known_method(arguments.method)
+    reference = arguments.reference and reference_of(arguments.reference, arguments.runs)
     device = choose_device(arguments.device)
     torch.set_num_threads(arguments.threads)
     dataset = load(arguments.data, arguments.keywords)
     config = GrowConfig(
         dataset.name, fingerprint(dataset), dataset.labels, board.name, (board.flash_bytes, board.ram_bytes),
         arguments.kernels, tariff.costs_hash, arguments.budget, method, arguments.seed, device, arguments.threads,
-        arguments.spend, seed_widths=arguments.seed_widths, schedule=schedule_of(arguments),
+        arguments.spend, seed_widths=arguments.seed_widths, seed_depths=arguments.seed_depths,
+        seed_strides=arguments.seed_strides, reference=reference, schedule=schedule_of(arguments),
+        index=settings_of(method, arguments.index),
         quantization=Quantization(arguments.ranges, arguments.qat, arguments.qat_epochs))
+    check_seed(config)
     task = make_task(config, dataset, limits, tariff)
-    check_seed(config, task)
+    start_shape(config, task)
     folder = open_run(arguments.runs / (run_name(arguments.run) if arguments.run else config.run_name()), config)
     if is_finished(folder):
         return report_finished(folder)
@@ -76,10 +84,42 @@ def main() -> None:
 
 
 def make_task(config: GrowConfig, dataset: Dataset, limits: Limits, tariff: Tariff) -> Task:
-    """The data on the device, some of it for the ranges; the limits of the budget and of the board."""
+    """The data on the device, some of it for the ranges; the limits of budget, board and reference."""
+    limits = limits.tightened(board_limits(tariff.board))
+    if config.reference:
+        limits = no_dearer(limits, reference_shape(config), tariff, config.spend)
     source = CodeSource(dataset, config.device, config.augmentation, config.schedule.min_epoch_clips)
     return Task(source, plain_codes(dataset.dev, config.device), range_codes(dataset, config.seed).to(config.device),
-                limits.tightened(board_limits(tariff.board)), tariff)
+                limits, tariff)
+
+
+def no_dearer(limits: Limits, shape: NetShape, tariff: Tariff, spend: str) -> Limits:
+    """At most the price of `shape` in what the budget limits; in `spend` where it limits nothing but memory."""
+    price = tariff.shape(shape).whole
+    named = [name for name, value in vars(limits).items() if value < inf and name not in ("flash_bytes", "ram_bytes")]
+    return limits.tightened(Limits(**{name: getattr(price, name) for name in named or [spend]}))
+
+
+def reference_of(name: str, runs: Path) -> Reference:
+    """What a comparator needs of a finished run. UserError where there is none."""
+    folder = runs / run_name(name)
+    try:
+        summary = json.loads((folder / "summary.json").read_text())
+        return Reference(folder.name, *(tuple(summary[key]) for key in ("widths", "depths", "strides")),
+                         summary["epochs"])
+    except FileNotFoundError as error:
+        raise UserError(f"REFERENCE={name}: no finished run in {runs}/ has that name") from error
+    except (ValueError, KeyError) as error:
+        raise UserError(f"REFERENCE={name}: its summary.json is damaged, or of another version of kws-grow") from error
+
+
+def check_seed(config: GrowConfig) -> None:
+    """UserError where the seed's lists do not go together."""
+    n = len(config.seed_widths)
+    for name, values, wanted in (("SEED_DEPTHS", config.seed_depths, n), ("SEED_STRIDES", config.seed_strides, n - 1)):
+        if values and len(values) != wanted:
+            raise UserError(f"{name}={','.join(map(str, values))}: {len(values)} numbers; allowed: {wanted}, for "
+                            f"the {n} layers of SEED_WIDTHS")
 
 
 def range_codes(dataset: Dataset, seed: int) -> torch.Tensor:
@@ -103,12 +143,18 @@ def parse_arguments() -> Namespace:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--threads", type=from_one, default=min(cores(), 8), help="of the CPU")
     parser.add_argument("--seed-widths", type=widths_of, default=GrowConfig.seed_widths, help="of the net at the start")
+    parser.add_argument("--seed-depths", type=depths_of, default=(), help="residual blocks of each of its layers")
+    parser.add_argument("--seed-strides", type=strides_of, default=(), help="1 or 2, of its layers but the last")
+    parser.add_argument("--index", default="", help='options of the method, like "eps=0.25 steps=60"')
+    parser.add_argument("--reference", help="finished run whose price and epochs a comparator takes")
     parser.add_argument("--ranges", type=ranges_of, default=Quantization.ranges,
                         help=f"that compete on dev, separated by commas: {', '.join(RANGES)}; default: all")
     parser.add_argument("--qat", type=switch, default=False, help="1: fine-tune with int8's rounding; default: 0")
     parser.add_argument("--qat-epochs", type=from_one, default=Quantization.qat_epochs)
     parser.add_argument("--run", help="name of the run; by default made of what the run is")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs")
+    for name in RATE_OPTIONS:
+        parser.add_argument(f"--{name.replace('_', '-')}", type=positive, default=getattr(Schedule, name))
     for name in SCHEDULE_OPTIONS:
         parser.add_argument(f"--{name.replace('_', '-')}", type=from_one, default=getattr(Schedule, name))
     return parser.parse_args()
@@ -128,11 +174,36 @@ def from_one(text: str) -> int:
     return int(text)
 
 
+def positive(text: str) -> float:
+    """A learning rate or a factor, or a UserError."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e3:
+        raise UserError(f"{text!r}: allowed are numbers above 0 and below 1000")
+    return number
+
+
 def widths_of(text: str) -> tuple[int, ...]:
     """"16,16,16" -> (16, 16, 16). UserError where that is no list of widths."""
+    return _numbers("SEED_WIDTHS", text, 1, MAX_WIDTH)
+
+
+def depths_of(text: str) -> tuple[int, ...]:
+    """"0,1,1" -> (0, 1, 1). UserError where that is no list of depths."""
+    return _numbers("SEED_DEPTHS", text, 0, MAX_DEPTH)
+
+
+def strides_of(text: str) -> tuple[int, ...]:
+    """"2,1" -> (2, 1). UserError where that is no list of strides."""
+    return _numbers("SEED_STRIDES", text, 1, MAX_STRIDE)
+
+
+def _numbers(name: str, text: str, least: int, most: int) -> tuple[int, ...]:
     parts = text.split(",")
-    if not all(part.strip().isdecimal() and 0 < int(part) <= MAX_WIDTH for part in parts):
-        raise UserError(f"SEED_WIDTHS={text}: allowed are whole numbers from 1 to {MAX_WIDTH}, separated by commas")
+    if not all(part.strip().isdecimal() and least <= int(part) <= most for part in parts):
+        raise UserError(f"{name}={text}: allowed are whole numbers from {least} to {most}, separated by commas")
     return tuple(int(part) for part in parts)
 
 
@@ -160,7 +231,8 @@ def switch(text: str) -> bool:
 
 def schedule_of(arguments: Namespace) -> Schedule:
     """The schedule with what was asked for."""
-    return replace(Schedule(), **{name: getattr(arguments, name) for name in SCHEDULE_OPTIONS})
+    names = (*SCHEDULE_OPTIONS, *RATE_OPTIONS)
+    return replace(Schedule(), **{name: getattr(arguments, name) for name in names})
 
 
 def known_method(name: str) -> str:
@@ -360,7 +432,9 @@ def summary_of(growth: Growth, config: GrowConfig, task: Task, dataset: Dataset,
     price = task.tariff.shape(shape)
     return accuracies(growth, config, dataset, folder, rows) | {
         "clips": len(dataset.validation.labels), **summary_of_price(price),
-        "widths": list(shape.widths), "rounds": growth.rounds, "epochs": growth.epochs,
+        "widths": list(shape.widths), "depths": list(shape.depths), "strides": list(shape.strides),
+        "reference": config.reference and config.reference.run, "config": config.digest(),
+        "rounds": growth.rounds, "epochs": growth.epochs,
         "stopped_by": growth.stopped_by, "method": config.method,
         "budget": config.budget, "board": board.name, "core": board.core, "kernels": config.kernels,
         "spend": config.spend, "costs_hash": config.costs_hash,

@@ -4,9 +4,8 @@ where asked for, quantization-aware fine-tuning."""
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from math import inf
+from math import inf, isfinite
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,15 +17,19 @@ from export.shape import NetShape
 from kws_grow.augment import CodeSource, generator_for, mfcc
 from kws_grow.config import GrowConfig
 from kws_grow.deploy import folded_layers, with_ranges
+from kws_grow.edits import LayerEdit, carried, grown, kept, unchanged
 from kws_grow.methods import METHODS
+from kws_grow.methods.proposal import Proposal
 from kws_grow.network import DsCnn
+from kws_grow.pruning import best_that_fit
 from kws_grow.qat import QuantizedNet, make_tuner
 from kws_grow.ranges import Method, mean_square
-from kws_grow.selection import WIDTH_STEP, Selection, select
-from kws_grow.splitting import Batch, Curvature, at_rest, only, paired_loss, split
+from kws_grow.selection import WIDTH_STEP, Option, Selection, select
+from kws_grow.splitting import Batch, batch_loss
 from kws_grow.training import AveragedWeights, accuracy, make_optimizer, one_cycle, train_epoch
 
-JUDGE_BATCHES = 8  # of index_batch clips each: 4,096 training clips, not used to fit directions
+PRUNED_AFTER = 1 / 3  # of all epochs
+JUDGE_BATCHES = 8  # of index_batch clips each, not used to fit directions
 
 
 @dataclass(frozen=True)
@@ -64,51 +67,78 @@ class Growth:
     log: tuple[dict, ...] = ()
 
 
-def check_seed(config: GrowConfig, task: Task) -> NetShape:
-    """The seed's shape. UserError where even that exceeds the budget."""
-    shape = NetShape(config.seed_widths, config.n_coefficients, len(config.labels))
-    price = task.tariff.shape(shape).whole
+def start_shape(config: GrowConfig, task: Task) -> NetShape:
+    """Of the net that training starts with. UserError where a growing method's own exceeds the budget."""
+    seed = NetShape(config.seed_widths, config.n_coefficients, len(config.labels), config.seed_depths,
+                    config.seed_strides)
+    price = task.tariff.shape(seed).whole
     if broken := task.limits.broken_by(price):
         facts = ", ".join(f"{name} {getattr(price, name):.6g} > {getattr(task.limits, name):.6g}" for name in broken)
         raise UserError(f"BUDGET={config.budget!r} on {config.board}: even the seed net exceeds it ({facts}); "
-                        f"allowed: at least the price of SEED_WIDTHS, {','.join(map(str, shape.widths))}")
-    return shape
+                        f"allowed: at least the price of SEED_WIDTHS, {','.join(map(str, seed.widths))}")
+    start = METHODS[config.method].start
+    return seed if start is None else start(seed, reference_shape(config), task.limits, task.tariff, config.index)
+
+
+def reference_shape(config: GrowConfig) -> NetShape | None:
+    """Of the run that a comparator is compared with."""
+    r = config.reference
+    return r and NetShape(r.widths, config.n_coefficients, len(config.labels), r.depths, r.strides)
 
 
 def seed_growth(config: GrowConfig, task: Task) -> Growth:
-    """A fresh net of seed_widths. UserError where even that exceeds the budget."""
-    shape = check_seed(config, task)
+    """A fresh net of the start's shape."""
+    shape, method = start_shape(config, task), METHODS[config.method]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         net = DsCnn(shape).to(task.source.device)
-    return Growth(net, make_optimizer(net, config.schedule.momentum, config.schedule.weight_decay), None)
+    growth = Growth(net, make_optimizer(net, config.schedule.momentum, config.schedule.weight_decay), None)
+    if not (method.propose or method.scores):
+        _end_growth(growth, f"nothing grows with {config.method}")
+    return growth
 
 
 def advance(growth: Growth, config: GrowConfig, task: Task) -> str:
     """Do the next epoch, or the next split; returns a line that says what was done."""
     if growth.phase == "grow":
-        due = config.schedule.round_epochs if growth.rounds else config.schedule.seed_epochs
+        due = _due(growth, config)
         return _grow_epoch(growth, config, task) if growth.epoch < due else _grow_round(growth, config, task)
     return (_final_epoch if growth.phase == "final" else _qat_epoch)(growth, config, task)
 
 
+def _due(growth: Growth, config: GrowConfig) -> int:
+    """Epochs until the next round."""
+    s = config.schedule
+    if METHODS[config.method].scores:
+        return round(PRUNED_AFTER * (config.reference.epochs if config.reference else s.seed_epochs + s.final_epochs))
+    return s.round_epochs if growth.rounds else s.seed_epochs
+
+
+def _final_epochs(growth: Growth, config: GrowConfig) -> int:
+    """Of the final schedule; what the reference had in all, less those before."""
+    if config.reference is None:
+        return config.schedule.final_epochs
+    return max(1, config.reference.epochs - (growth.epochs - growth.epoch))
+
+
 def _grow_epoch(growth: Growth, config: GrowConfig, task: Task) -> str:
-    peak = config.schedule.growing_lr
+    peak, penalty = config.schedule.growing_lr, METHODS[config.method].penalty
 
     def rewarmed(share: float) -> float:
         return peak * min(1.0, 0.1 + 1.8 * share) if growth.epoch == 0 else peak
-    return _train(growth, config, task, rewarmed, f"round {growth.rounds}")
+    return _train(growth, config, task, rewarmed, f"round {growth.rounds}",
+                  penalty and (lambda: penalty(growth.net, config.index)))
 
 
 def _final_epoch(growth: Growth, config: GrowConfig, task: Task) -> str:
-    s = config.schedule
+    s, epochs = config.schedule, _final_epochs(growth, config)
     if growth.average is None:
         growth.average = AveragedWeights(growth.net, s.average_decay)
 
     def scheduled(share: float) -> float:
-        return one_cycle((growth.epoch + share) / s.final_epochs, s.peak_lr)
+        return one_cycle((growth.epoch + share) / epochs, s.peak_lr)
     line = _train(growth, config, task, scheduled, "final")
-    if growth.epoch == s.final_epochs:
+    if growth.epoch == epochs:
         _end_final(growth, config)
     return line
 
@@ -143,20 +173,24 @@ def quantized_nets(growth: Growth, config: GrowConfig, task: Task, methods: dict
     return with_ranges(folded_layers(final_net(growth)), x, config.labels, config.dataset, methods)
 
 
-def _train(growth: Growth, config: GrowConfig, task: Task, lr_at, name: str) -> str:
+def _train(growth: Growth, config: GrowConfig, task: Task, lr_at, name: str, penalty=None) -> str:
     s = config.schedule
     generator = generator_for(config.seed, "epoch", growth.epochs, device=task.source.device)
     if growth.tuned is None:
         loss = train_epoch(growth.net, growth.optimizer, task.source, s.batch, generator, lr_at, s.label_smoothing,
-                           growth.average)
+                           growth.average, penalty=penalty)
     else:
         loss = train_epoch(growth.tuned, growth.optimizer, task.source, s.batch, generator, lr_at, 0.0,
                            teacher=final_net(growth).eval())
+    if not isfinite(loss):
+        raise UserError(f"{name}, epoch {growth.epoch + 1}: training diverged (loss {loss}); the net of the last good "
+                        f"epoch, {growth.epochs} in all, is kept; allowed: a GROWING_LR below {s.growing_lr:g} or a "
+                        f"PEAK_LR below {s.peak_lr:g}")
     growth.epoch += 1
     growth.epochs += 1
     share = accuracy(final_net(growth) if growth.tuned is None else growth.tuned, *task.dev)
     growth.log += ({"epoch": growth.epochs, "phase": name, "loss": loss, "dev_accuracy": share,
-                    "widths": growth.net.shape.widths},)
+                    "widths": growth.net.shape.widths, "depths": growth.net.shape.depths},)
     return f"{name}, epoch {growth.epoch}: loss {loss:.3f}, dev {100 * share:.1f} %, widths {growth.net.shape.widths}"
 
 
@@ -170,24 +204,32 @@ def final_net(growth: Growth) -> DsCnn:
 
 
 def _grow_round(growth: Growth, config: GrowConfig, task: Task) -> str:
-    """Index every path, select under the round's and the board's limits, split; or turn to the final schedule."""
-    net, shape = growth.net, growth.net.shape
+    """Propose edits, select under the round's and the board's limits, edit; or turn to the final schedule."""
+    net, shape, method = growth.net, growth.net.shape, METHODS[config.method]
     growth.epoch = 0
+    if method.scores:
+        return _prune(growth, config, task)
     if broken := broken_by_any_split(shape, range(len(shape.widths)), task.limits, task.tariff):
         return _end_growth(growth, f"{', '.join(broken)} ({task.limits})")
     stream = generator_for(config.seed, "index", growth.rounds, device=task.source.device)
-    found = METHODS[config.method](net, lambda: index_batches(task.source, config, net, stream),
-                                   generator_for(config.seed, "directions", growth.rounds, device=task.source.device),
-                                   config.index)
-    gains = tuple(g.cpu().double().numpy() for g in found.gains)
-    selection = select_round(shape, gains, task.limits, config.schedule.round_factor, task.tariff, config.spend)
-    if not any(map(len, selection.chosen)):
-        return _end_growth(growth, why_none(shape, gains, task.limits, task.tariff))
-    row = _split(growth, config, task, selection, found)
-    _rebuild(growth, config, task)
-    growth.rounds += 1
-    growth.log += ({"round": growth.rounds, **row},)
+    found = method.propose(net, lambda: index_batches(task.source, config, net, stream),
+                           generator_for(config.seed, "directions", growth.rounds, device=task.source.device),
+                           config.index)
+    selection = select_round(shape, found.options, task.limits, config.schedule.round_factor, task.tariff, config.spend)
+    if not any(selection.chosen):
+        return _end_growth(growth, why_none(shape, found.options, task.limits, task.tariff))
+    growth.log += (_edited(growth, config, task, selection, found),)
     return format_round(growth.log[-1])
+
+
+def _prune(growth: Growth, config: GrowConfig, task: Task) -> str:
+    """Keep the paths that score best and fit."""
+    scores = [s.cpu().double().numpy() for s in METHODS[config.method].scores(growth.net)]
+    stay = best_that_fit(growth.net.shape, scores, task.limits, task.tariff)
+    device = task.source.device
+    _edit(growth, [kept(growth.net, i, torch.from_numpy(index).to(device)) for i, index in enumerate(stay)], config,
+          task)
+    return _end_growth(growth, f"pruned to {growth.net.shape.widths}")
 
 
 def index_batches(source: CodeSource, config: GrowConfig, net: DsCnn, generator: torch.Generator) -> Iterator[Batch]:
@@ -202,20 +244,20 @@ def _end_growth(growth: Growth, why: str) -> str:
     return f"growth ends after {growth.rounds} rounds: {why}"
 
 
-def select_round(shape: NetShape, gains: tuple[np.ndarray, ...], limits: Limits, factor: float, tariff: Tariff,
-                 spend: str) -> Selection:
-    """The best split that makes the net dearer by at most `factor` in `spend`; more only where none is that small."""
+def select_round(shape: NetShape, options: tuple[tuple[Option, ...], ...], limits: Limits, factor: float,
+                 tariff: Tariff, spend: str) -> Selection:
+    """The best edit that makes the net dearer by at most `factor` in `spend`; more only where none is that small."""
     before = getattr(tariff.shape(shape).whole, spend)
     for most in (before * factor, before * factor**2, inf):
-        selection = select(shape, gains, limits.tightened(Limits(**{spend: most})), tariff, spend)
-        if any(map(len, selection.chosen)):
+        selection = select(shape, options, limits.tightened(Limits(**{spend: most})), tariff, spend)
+        if any(selection.chosen):
             break
     return selection
 
 
-def why_none(shape: NetShape, gains: tuple[np.ndarray, ...], limits: Limits, tariff: Tariff) -> str:
-    """Why no split was chosen: the limits that forbid all that would gain, or that none would."""
-    gaining = [i for i, of_paths in enumerate(gains) if (of_paths > 0).sum() >= WIDTH_STEP]
+def why_none(shape: NetShape, options: tuple[tuple[Option, ...], ...], limits: Limits, tariff: Tariff) -> str:
+    """Why nothing was chosen: the limits that forbid all that would gain, or that nothing would."""
+    gaining = [i for i, of_layer in enumerate(options) if len(of_layer) > 1]
     broken = broken_by_any_split(shape, gaining, limits, tariff)
     return f"{', '.join(broken)} ({limits})" if broken else f"no split gains anything ({limits})"
 
@@ -230,35 +272,44 @@ def _widened(shape: NetShape, path: int, added: int) -> NetShape:
     return replace(shape, widths=tuple(c + added * (i == path) for i, c in enumerate(shape.widths)))
 
 
-def _split(growth: Growth, config: GrowConfig, task: Task, selection: Selection, found: Curvature) -> dict:
-    """Split, and return the round's row: what each layer was predicted to gain, what it cost, what the loss did."""
-    net, before = growth.net, task.tariff.shape(growth.net.shape).whole
-    judge = _judge_batches(growth, config, task)
-    chosen = [torch.from_numpy(index).to(task.source.device) for index in selection.chosen]
-    loss = paired_loss(net, judge, at_rest(net))
-    layers = [_layer_row(net, i, index, found, judge, loss, task.tariff) for i, index in enumerate(chosen)]
-    split(net, chosen, found.offsets, growth.optimizer)
-    after = task.tariff.shape(net.shape).whole
-    return {"widths": net.shape.widths, "layers": layers, "predicted_gain": selection.gain if found.predicts else None,
-            "loss_before": loss, "realised_change": paired_loss(net, judge, at_rest(net)) - loss,
-            "price_energy_uj": after.energy_uj - before.energy_uj,
-            "price_operations": after.operations - before.operations, "operations": after.operations}
+def _edited(growth: Growth, config: GrowConfig, task: Task, selection: Selection, found: Proposal) -> dict:
+    """Edit the net; returns the round's row: what each layer was predicted to gain, what it cost, what the loss did."""
+    net, edits, judge = growth.net, found.edits(selection.chosen), _judge_batches(growth, config, task)
+    before, loss = net.shape, batch_loss(net, judge)
+    gains = [options[k].gain if found.predicts else None
+             for options, k in zip(found.options, selection.chosen, strict=True)]
+    layers = [_layer_row(net, i, edits, gain, judge, loss, task.tariff) for i, gain in enumerate(gains)]
+    _edit(growth, edits, config, task)
+    growth.rounds += 1
+    shape = growth.net.shape
+    return {"round": growth.rounds, "widths": shape.widths, "depths": shape.depths, "layers": layers,
+            "predicted_gain": selection.gain if found.predicts else None, "loss_before": loss,
+            "realised_change": batch_loss(growth.net, judge) - loss, **_dearer(task.tariff, before, shape),
+            "operations": task.tariff.shape(shape).whole.operations}
 
 
-def _layer_row(net: DsCnn, layer: int, index: Tensor, found: Curvature, judge: list[Batch], loss: float,
+def _dearer(tariff: Tariff, before: NetShape, after: NetShape) -> dict:
+    old, new = tariff.shape(before).whole, tariff.shape(after).whole
+    return {"price_energy_uj": new.energy_uj - old.energy_uj, "price_operations": new.operations - old.operations}
+
+
+def _layer_row(net: DsCnn, layer: int, edits: list[LayerEdit], gain: float | None, judge: list[Batch], loss: float,
                tariff: Tariff) -> dict:
-    """What the split of these paths of one layer would do and cost while the other layers stay."""
-    before, after = (tariff.shape(shape).whole for shape in (net.shape, _widened(net.shape, layer, len(index))))
-    width = net.shape.widths[layer]
-    return {"layer": layer, "before": width, "after": width + len(index),
-            "predicted_gain": float(found.gains[layer][index].sum()) if found.predicts else None,
-            "realised_change": paired_loss(net, judge, only(found.offsets, layer, index)) - loss,
-            "price_energy_uj": after.energy_uj - before.energy_uj,
-            "price_operations": after.operations - before.operations}
+    """What the edit of one layer would do and cost while the other layers stay."""
+    alone = grown(net, [edit if i == layer else unchanged(net, i) for i, edit in enumerate(edits)])
+    before, after = net.shape, alone.shape
+    changed = after != before
+    return {"layer": layer, "before": before.widths[layer], "after": after.widths[layer],
+            "deeper": after.depths[layer] - before.depths[layer], "predicted_gain": gain,
+            "realised_change": batch_loss(alone, judge) - loss if changed else 0.0, **_dearer(tariff, before, after)}
 
 
-def _rebuild(growth: Growth, config: GrowConfig, task: Task) -> None:
-    """Lay every tensor out as a resumed run would, for a kernel may round differently by memory layout."""
+def _edit(growth: Growth, edits: list[LayerEdit], config: GrowConfig, task: Task) -> None:
+    """Momentum goes along. Every tensor is laid out as a resumed run would, for a kernel may round differently."""
+    net = grown(growth.net, edits)
+    optimizer = make_optimizer(net, config.schedule.momentum, config.schedule.weight_decay)
+    carried(growth.optimizer, optimizer, growth.net, net, edits)
+    growth.net, growth.optimizer = net, optimizer
     fresh = growth_of(state_of(growth), config, task)
     growth.net, growth.optimizer = fresh.net, fresh.optimizer
 
@@ -275,8 +326,10 @@ def predicted(row: dict) -> str:
 
 def format_round(row: dict) -> str:
     """A round of the log as a small table."""
-    head = f"round {row['round']}: widths {tuple(row['widths'])}, {row['operations'] / 1e6:.2f} M operations"
-    lines = [f"  layer {x['layer']}: {x['before']:3d} -> {x['after']:3d}, predicted {predicted(x)}, "
+    head = (f"round {row['round']}: widths {tuple(row['widths'])}, blocks {tuple(row['depths'])}, "
+            f"{row['operations'] / 1e6:.2f} M operations")
+    lines = [f"  layer {x['layer']}: {x['before']:3d} -> {x['after']:3d}{', a block' * x['deeper']}, "
+             f"predicted {predicted(x)}, "
              f"realised {x['realised_change']:+.4f}, price {x['price_energy_uj']:+.1f} uJ, "
              f"{x['price_operations']:+d} operations" for x in row["layers"]]
     total = f"  together: predicted {predicted(row)}, realised {row['realised_change']:+.4f}"
@@ -288,8 +341,9 @@ def state_of(growth: Growth) -> dict:
     plain = {name: getattr(growth, name) for name in ("phase", "rounds", "epoch", "epochs", "stopped_by")}
     average = growth.average and {"state": growth.average.state, "updates": growth.average.updates}
     tuned = None if growth.tuned is None else growth.tuned.state_dict()
-    return {**plain, "widths": growth.net.shape.widths, "net": growth.net.state_dict(), "average": average,
-            "tuned": tuned, "optimizer": growth.optimizer.state_dict(), "log": list(growth.log)}
+    net = {**vars(growth.net.shape), "net": growth.net.state_dict()}
+    return {**plain, **net, "average": average, "tuned": tuned, "optimizer": growth.optimizer.state_dict(),
+            "log": list(growth.log)}
 
 
 def growth_of(state: dict, config: GrowConfig, task: Task) -> Growth:
@@ -308,7 +362,9 @@ def growth_of(state: dict, config: GrowConfig, task: Task) -> Growth:
 def _grown_of(state: dict, config: GrowConfig, task: Task) -> Growth:
     """All of it but what is tuned, and a fresh optimizer."""
     s = config.schedule
-    net = DsCnn(NetShape(tuple(state["widths"]), config.n_coefficients, len(config.labels))).to(task.source.device)
+    shape = NetShape(tuple(state["widths"]), config.n_coefficients, len(config.labels), tuple(state["depths"]),
+                     tuple(state["strides"]))
+    net = DsCnn(shape).to(task.source.device)
     net.load_state_dict(state["net"])
     average = None
     if state["average"]:

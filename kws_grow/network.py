@@ -1,7 +1,5 @@
 """The DS-CNN as path layers: the unit that splits is one channel of one path layer."""
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -38,11 +36,6 @@ class ResidualBlock(nn.Module):
         inner = F.relu(self.depthwise_norm(depthwise_conv(x, self.depthwise.weight, (1, 1))))
         return F.relu(x + self.norm(self.mix(inner)))
 
-    def parameters_by_row(self) -> list[nn.Parameter]:
-        """filter, gamma, beta, row, gamma, beta."""
-        return [self.depthwise.weight, self.depthwise_norm.weight, self.depthwise_norm.bias,
-                self.mix.weight, self.norm.weight, self.norm.bias]
-
 
 class PathLayer(nn.Module):
     """Channels from one linear mix to the next: mix, norm, ReLU, residual blocks and, unless last, depthwise, norm,
@@ -71,17 +64,18 @@ class PathLayer(nn.Module):
             return x
         return F.relu(self.depthwise_norm(depthwise_conv(x, self.depthwise.weight, self.depthwise.stride)))
 
-    def path_parameters(self) -> list[nn.Parameter]:
-        """Parameters with one row a channel: row, gamma, beta, those of each block (, filter, gamma, beta)."""
-        own = [self.mix.weight, self.norm.weight, self.norm.bias]
-        own += [p for block in self.blocks for p in block.parameters_by_row()]
-        if self.depthwise is not None:
-            own += [self.depthwise.weight, self.depthwise_norm.weight, self.depthwise_norm.bias]
-        return own
+    def path_names(self) -> list[str]:
+        """Names of the parameters that have one row a channel: row, gamma, beta; filter, gamma, beta, row, gamma, beta
+        of each block; filter, gamma, beta."""
+        return [name for name, _ in self.named_parameters()]
 
-    def norms(self) -> Iterator[nn.BatchNorm2d]:
+    def path_parameters(self) -> list[nn.Parameter]:
+        """In the order of path_names."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def norms(self) -> list[nn.BatchNorm2d]:
         """Every norm over the paths."""
-        return (m for m in self.modules() if isinstance(m, nn.BatchNorm2d))
+        return [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
 
 
 class DsCnn(nn.Module):

@@ -45,11 +45,12 @@ class AveragedWeights:
 
 def train_epoch(net: nn.Module, optimizer: torch.optim.Optimizer, source: CodeSource, batch: int,
                 generator: torch.Generator, lr_at: Callable[[float], float], label_smoothing: float,
-                average: AveragedWeights | None = None, teacher: Callable[[Tensor], Tensor] | None = None) -> float:
+                average: AveragedWeights | None = None, teacher: Callable[[Tensor], Tensor] | None = None,
+                penalty: Callable[[], Tensor] | None = None) -> float:
     """Train one epoch; lr_at takes the share of the epoch done. Returns the mean loss.
 
     A group of the optimizer may have a "factor" that its learning rate is multiplied by. With a teacher, in eval mode,
-    its probabilities are learnt instead of the labels.
+    its probabilities are learnt instead of the labels. penalty: is added to the loss that is learnt, not to the mean.
     """
     net.train()
     steps, total = max(len(source) // batch, 1), torch.zeros((), device=source.device)
@@ -61,7 +62,7 @@ def train_epoch(net: nn.Module, optimizer: torch.optim.Optimizer, source: CodeSo
         x = mfcc(codes, net.n_coefficients)
         loss = F.cross_entropy(net(x), labels if teacher is None else probabilities(teacher, x),
                                label_smoothing=label_smoothing)
-        loss.backward()
+        (loss if penalty is None else loss + penalty()).backward()
         optimizer.step()
         if average is not None:
             average.update(net)
