@@ -17,10 +17,11 @@ from kws_grow.network import DsCnn
 from kws_grow.ranges import minmax
 
 
-def small_net(widths=(4, 6, 5), seed: int = 0, n_coefficients: int = 10, n_labels: int = 4) -> DsCnn:
+def small_net(widths=(4, 6, 5), seed: int = 0, n_coefficients: int = 10, n_labels: int = 4, depths=(),
+              strides=()) -> DsCnn:
     """float64, with norms that are neither at their start nor alike."""
     torch.manual_seed(seed)
-    net = DsCnn(NetShape(tuple(widths), n_coefficients, n_labels)).double()
+    net = DsCnn(NetShape(tuple(widths), n_coefficients, n_labels, depths, strides)).double()
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
