@@ -15,7 +15,7 @@ from export.graph import Graph, layer_shapes
 from export.image import STACK_BYTES
 from export.kernels import DEFAULT, KernelSet
 from export.layer_costs import FOLDER, LayerCosts, load_costs
-from export.layer_memory import ArenaUse, LayerMemory, array_bytes, layer_memory, new_functions
+from export.layer_memory import ArenaUse, LayerMemory, Table, array_bytes, layer_memory, new_functions
 from export.plan import aligned, make_plan, op_bytes
 from export.runs import takes_features
 from export.shape import LayerShape, NetShape
@@ -135,8 +135,8 @@ class Tariff:
             self._known[shape] = Priced(memory.work.kind, cost, memory)
         return self._known[shape]
 
-    def _bytes(self, functions: Iterable[Function]) -> int:
-        return sum(map(self.costs.bytes_of, functions))
+    def _bytes(self, parts: Iterable[Function | Table]) -> int:
+        return sum(part.bytes if isinstance(part, Table) else self.costs.bytes_of(part) for part in parts)
 
     @cached_property
     def _known(self) -> dict[LayerShape, "Priced"]:
@@ -177,8 +177,8 @@ class Tariff:
         for shape in net.layers():
             known = self.layer(shape)
             use = known.memory.occupy(shape, use)
-            flash = known.cost.flash_bytes - self._bytes(written.intersection(known.memory.functions))
-            written.update(known.memory.functions)
+            flash = known.cost.flash_bytes - self._bytes(written.intersection(known.memory.shared))
+            written.update(known.memory.shared)
             part = replace(known.cost, arena_bytes=use.arena_bytes, flash_bytes=flash)
             layers.append(Layer(shape.name, known.kind, shape, part))
         firmware = self.firmware({layer.kind for layer in layers}, (net.input_bytes, net.n_labels), net.n_coefficients)
