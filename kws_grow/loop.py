@@ -22,7 +22,7 @@ from kws_grow.methods import METHODS
 from kws_grow.network import DsCnn
 from kws_grow.qat import QuantizedNet, make_tuner
 from kws_grow.ranges import Method, mean_square
-from kws_grow.selection import WIDTH_STEP, Selection, select
+from kws_grow.selection import WIDTH_STEP, Option, Selection, select, split_options
 from kws_grow.splitting import Batch, Curvature, at_rest, only, paired_loss, split
 from kws_grow.training import AveragedWeights, accuracy, make_optimizer, one_cycle, train_epoch
 
@@ -180,10 +180,11 @@ def _grow_round(growth: Growth, config: GrowConfig, task: Task) -> str:
                                    generator_for(config.seed, "directions", growth.rounds, device=task.source.device),
                                    config.index)
     gains = tuple(g.cpu().double().numpy() for g in found.gains)
-    selection = select_round(shape, gains, task.limits, config.schedule.round_factor, task.tariff, config.spend)
-    if not any(map(len, selection.chosen)):
+    options = tuple(map(split_options, gains, shape.widths, shape.depths))
+    selection = select_round(shape, options, task.limits, config.schedule.round_factor, task.tariff, config.spend)
+    if not any(selection.chosen):
         return _end_growth(growth, why_none(shape, gains, task.limits, task.tariff))
-    row = _split(growth, config, task, selection, found)
+    row = _split(growth, config, task, selection.gain, _best(gains, selection), found)
     _rebuild(growth, config, task)
     growth.rounds += 1
     growth.log += ({"round": growth.rounds, **row},)
@@ -202,13 +203,13 @@ def _end_growth(growth: Growth, why: str) -> str:
     return f"growth ends after {growth.rounds} rounds: {why}"
 
 
-def select_round(shape: NetShape, gains: tuple[np.ndarray, ...], limits: Limits, factor: float, tariff: Tariff,
-                 spend: str) -> Selection:
+def select_round(shape: NetShape, options: tuple[tuple[Option, ...], ...], limits: Limits, factor: float,
+                 tariff: Tariff, spend: str) -> Selection:
     """The best split that makes the net dearer by at most `factor` in `spend`; more only where none is that small."""
     before = getattr(tariff.shape(shape).whole, spend)
     for most in (before * factor, before * factor**2, inf):
-        selection = select(shape, gains, limits.tightened(Limits(**{spend: most})), tariff, spend)
-        if any(map(len, selection.chosen)):
+        selection = select(shape, options, limits.tightened(Limits(**{spend: most})), tariff, spend)
+        if any(selection.chosen):
             break
     return selection
 
@@ -230,16 +231,22 @@ def _widened(shape: NetShape, path: int, added: int) -> NetShape:
     return replace(shape, widths=tuple(c + added * (i == path) for i, c in enumerate(shape.widths)))
 
 
-def _split(growth: Growth, config: GrowConfig, task: Task, selection: Selection, found: Curvature) -> dict:
+def _best(gains: tuple[np.ndarray, ...], selection: Selection) -> list[np.ndarray]:
+    """Of each layer, the indices of the paths that the chosen option splits."""
+    return [np.argsort(-g, kind="stable")[:k * WIDTH_STEP] for g, k in zip(gains, selection.chosen, strict=True)]
+
+
+def _split(growth: Growth, config: GrowConfig, task: Task, gain: float, paths: list[np.ndarray],
+           found: Curvature) -> dict:
     """Split, and return the round's row: what each layer was predicted to gain, what it cost, what the loss did."""
     net, before = growth.net, task.tariff.shape(growth.net.shape).whole
     judge = _judge_batches(growth, config, task)
-    chosen = [torch.from_numpy(index).to(task.source.device) for index in selection.chosen]
+    chosen = [torch.from_numpy(index).to(task.source.device) for index in paths]
     loss = paired_loss(net, judge, at_rest(net))
     layers = [_layer_row(net, i, index, found, judge, loss, task.tariff) for i, index in enumerate(chosen)]
     split(net, chosen, found.offsets, growth.optimizer)
     after = task.tariff.shape(net.shape).whole
-    return {"widths": net.shape.widths, "layers": layers, "predicted_gain": selection.gain if found.predicts else None,
+    return {"widths": net.shape.widths, "layers": layers, "predicted_gain": gain if found.predicts else None,
             "loss_before": loss, "realised_change": paired_loss(net, judge, at_rest(net)) - loss,
             "price_energy_uj": after.energy_uj - before.energy_uj,
             "price_operations": after.operations - before.operations, "operations": after.operations}
