@@ -4,7 +4,7 @@ Instructions, cycles and bytes of code are those measured for the board's core a
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from export.graph import Graph, layer_shapes
 from export.image import STACK_BYTES
 from export.kernels import DEFAULT, KernelSet
 from export.layer_costs import FOLDER, LayerCosts, load_costs
-from export.layer_memory import ArenaUse, LayerMemory, array_bytes, layer_memory, new_functions
+from export.layer_memory import ArenaUse, LayerMemory, Table, array_bytes, layer_memory, new_functions
 from export.plan import aligned, make_plan, op_bytes
 from export.runs import takes_features
 from export.shape import LayerShape, NetShape
@@ -130,13 +130,20 @@ class Tariff:
     def layer(self, shape: LayerShape) -> Priced:
         """Of one layer that has no weights yet; computed once."""
         if shape not in self._known:
-            memory = layer_memory(shape, self.costs.kernels, self.board.core)
+            memory = layer_memory(replace(shape, name="", input_kept=False), self.costs.kernels, self.board.core)
             cost = self._layer(shape, memory.work, memory.array_bytes + self._bytes(memory.functions))
             self._known[shape] = Priced(memory.work.kind, cost, memory)
         return self._known[shape]
 
-    def _bytes(self, functions: Iterable[Function]) -> int:
-        return sum(map(self.costs.bytes_of, functions))
+    def flash_in_turn(self, layers: list[Priced]) -> Iterator[int]:
+        """Flash bytes of each layer, without what one before it has already."""
+        written = set()
+        for layer in layers:
+            yield layer.cost.flash_bytes - self._bytes(written.intersection(layer.memory.shared))
+            written.update(layer.memory.shared)
+
+    def _bytes(self, parts: Iterable[Function | Table]) -> int:
+        return sum(part.bytes if isinstance(part, Table) else self.costs.bytes_of(part) for part in parts)
 
     @cached_property
     def _known(self) -> dict[LayerShape, "Priced"]:
@@ -173,14 +180,12 @@ class Tariff:
 
     def shape(self, net: NetShape) -> Price:
         """Of a net that has no weights yet. A layer's arena_bytes are those of the net up to there."""
-        use, layers, written = ArenaUse(), [], set()
-        for shape in net.layers():
-            known = self.layer(shape)
-            use = known.memory.occupy(shape, use)
-            flash = known.cost.flash_bytes - self._bytes(written.intersection(known.memory.functions))
-            written.update(known.memory.functions)
-            part = replace(known.cost, arena_bytes=use.arena_bytes, flash_bytes=flash)
-            layers.append(Layer(shape.name, known.kind, shape, part))
+        use, layers, shapes = ArenaUse(), [], net.layers()
+        known = list(map(self.layer, shapes))
+        for shape, each, flash in zip(shapes, known, self.flash_in_turn(known), strict=True):
+            use = each.memory.occupy(shape, use)
+            part = replace(each.cost, arena_bytes=use.arena_bytes, flash_bytes=flash)
+            layers.append(Layer(shape.name, each.kind, shape, part))
         firmware = self.firmware({layer.kind for layer in layers}, (net.input_bytes, net.n_labels), net.n_coefficients)
         return _price(layers, firmware, self.frame(net.n_coefficients))
 

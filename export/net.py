@@ -9,20 +9,22 @@ import numpy as np
 
 from datasets.console import UserError, atomic_write
 
-OPS = ("conv", "depthwise", "average_pool", "dense", "softmax")
+OPS = ("conv", "depthwise", "add", "average_pool", "dense", "softmax")
 
 
 @dataclass(frozen=True)
 class FloatLayer:
     """One layer. Shapes: h, w, in_c, out_c as in NHWC.
 
-    op: one of OPS. `average_pool` takes the whole plane; `softmax` has neither weight nor range.
+    op: one of OPS. `average_pool` takes the whole plane; `softmax` has neither weight nor range; `add` sums the output
+        of the layer before it and that of layer `addend`, of the same shape.
     weight: float32; conv [out_c, kh, kw, in_c], depthwise [kh, kw, c], dense [out_c, in_c]; else None.
     bias: float32 [out_c]; else None.
     stride: (rows, columns). Padding is always TFLite's SAME.
     relu: whether a ReLU follows.
     output_range: (min, max) of the output tensor after the ReLU, real units, min <= 0 <= max.
     weight_limit: float32 [out_c]; weights of channel c are quantized over [-limit, limit].
+    addend: of `add`, the index of an earlier layer.
     """
 
     op: str
@@ -32,11 +34,12 @@ class FloatLayer:
     relu: bool = False
     output_range: tuple[float, float] | None = None
     weight_limit: np.ndarray | None = None
+    addend: int | None = None
 
 
 @dataclass(frozen=True)
 class FloatNet:
-    """A chain of layers over MFCC [frames, coefficients].
+    """Layers over MFCC [frames, coefficients], each of the output of the one before it.
 
     input_shape: (49, 10) or (49, 20).
     input_range: (min, max) of the MFCC in real units (orthonormal DCT-II of uint8 codes).

@@ -39,9 +39,11 @@ def _to_integers(build: Builder, name: str, tensor: Tensor) -> None:
 def float_onnx(net: FloatNet) -> onnx.ModelProto:
     """The float net as trained, no quantization: float32 `input` [n, frames, coefficients] to `scores` [n, labels]."""
     build = Builder()
-    x, plane = build.node("Unsqueeze", INPUT, build.constant([1], np.int64)), net.input_shape
+    x, plane, outputs = build.node("Unsqueeze", INPUT, build.constant([1], np.int64)), net.input_shape, []
     for layer in net.layers:
-        x = _FLOAT_EMITTERS[layer.op](build, x, layer, plane)
+        x = (_float_add(build, x, outputs[layer.addend], layer) if layer.op == "add"
+             else _FLOAT_EMITTERS[layer.op](build, x, layer, plane))
+        outputs.append(x)
         plane = tuple(-(-size // stride) for size, stride in zip(plane, layer.stride, strict=True))
     build.nodes[-1].output[0] = OUTPUT
     return build.model([value_info(INPUT, np.float32, net.input_shape)],
@@ -60,6 +62,10 @@ def _float_conv(build: Builder, x: str, layer: FloatLayer, plane: tuple[int, int
 
 def _float_relu(build: Builder, x: str, layer: FloatLayer) -> str:
     return build.node("Relu", x) if layer.relu else x
+
+
+def _float_add(build: Builder, x: str, other: str, layer: FloatLayer) -> str:
+    return _float_relu(build, build.node("Add", x, other), layer)
 
 
 def _float_pool(build: Builder, x: str, layer: FloatLayer, plane: tuple[int, int]) -> str:

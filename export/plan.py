@@ -167,18 +167,31 @@ def _lowest_gap(taken: list[tuple[int, int]], size: int) -> int:
 
 
 def _two_ended(blocks: list[Block]) -> list[int]:
-    """In order of birth at the bottom and at the top in turn: exact for a chain, where two tensors live at a time and
-    scratch fits between them; for other graphs it may overlap, and is then not taken."""
+    """In order of birth, each on what outlives it, or else at the other end: exact for a chain, where two tensors live
+    at a time, for residual blocks, whose input outlives what is inside, and for scratch, which fits between; for other
+    graphs it may overlap, and is then not taken."""
     steps = range(max((b.last for b in blocks), default=0) + 1)
     top = max((sum(aligned(b.size) for b in blocks if b.first <= step <= b.last) for step in steps), default=0)
     order = sorted(range(len(blocks)), key=lambda i: (blocks[i].first, -blocks[i].last))
-    lasting = [i for i in order if blocks[i].first < blocks[i].last]
-    offsets = {i: (0 if turn % 2 == 0 else top - aligned(blocks[i].size)) for turn, i in enumerate(lasting)}
+    offsets, ends = {}, ((), ())  # of the lasting: those that live, from the bottom and from the top
+    for i in (i for i in order if blocks[i].first < blocks[i].last):
+        ends = tuple(tuple(j for j in end if blocks[j].last >= blocks[i].first) for end in ends)
+        end = max((0, 1), key=lambda end: _shelter(blocks, ends[end], i))
+        under = sum(aligned(blocks[j].size) for j in ends[end])
+        offsets[i] = top - under - aligned(blocks[i].size) if end else under
+        ends = tuple((*each, i) if at == end else each for at, each in enumerate(ends))
     for i in order:
         if i not in offsets:
             taken = sorted((offsets[j], blocks[j].size) for j in offsets if blocks[i].meets(blocks[j]))
             offsets[i] = _lowest_gap(taken, blocks[i].size)
     return [offsets[i] for i in range(len(blocks))]
+
+
+def _shelter(blocks: list[Block], end: tuple[int, ...], i: int) -> int:
+    """How well block i lies on those of an end: best on one that outlives it, then where there is none."""
+    if not end:
+        return 1
+    return 2 if blocks[end[-1]].last >= blocks[i].last else 0
 
 
 def _overlapping(blocks: list[Block], offsets: list[int]) -> bool:

@@ -23,9 +23,10 @@ def to_tflite(net: FloatNet) -> bytes:
 
     @tf.function(input_signature=[tf.TensorSpec((1, *net.input_shape, 1), tf.float32, name="mfcc")])
     def scores(mfcc):
-        x = _fake_quant(tf, mfcc, net.input_range)
+        x, outputs = _fake_quant(tf, mfcc, net.input_range), []
         for layer in net.layers:
-            x = _BUILDERS[layer.op](tf, x, layer)
+            x = _add(tf, x, outputs, layer) if layer.op == "add" else _BUILDERS[layer.op](tf, x, layer)
+            outputs.append(x)
         return x
 
     module = tf.Module()
@@ -48,8 +49,16 @@ def _check(net: FloatNet) -> None:
             values = getattr(layer, name)
             if values is not None and not np.isfinite(values).all():
                 raise UserError(f"{where}: {name} is not finite; training diverged, lower its learning rate")
-        if layer.weight is not None and not (_positive(layer.weight_limit) and _spans_zero(layer.output_range)):
-            raise UserError(f"{where}: weight_limit must be above 0 and output_range (min <= 0 <= max, min < max)")
+        _check_ranges(layer, where)
+        if layer.op == "add" and (layer.addend is None or not 0 <= layer.addend < i):
+            raise UserError(f"{where}: addend {layer.addend}; allowed: the index of an earlier layer")
+
+
+def _check_ranges(layer: FloatLayer, where: str) -> None:
+    if layer.op == "add" and not _spans_zero(layer.output_range):
+        raise UserError(f"{where}: output_range must be (min <= 0 <= max, min < max)")
+    if layer.weight is not None and not (_positive(layer.weight_limit) and _spans_zero(layer.output_range)):
+        raise UserError(f"{where}: weight_limit must be above 0 and output_range (min <= 0 <= max, min < max)")
 
 
 def _positive(limit: np.ndarray | None) -> bool:
@@ -97,7 +106,10 @@ def _weights(tf, weight: np.ndarray, limit: np.ndarray):
 
 
 def _finish_layer(tf, x, layer: FloatLayer):
-    x = tf.nn.bias_add(x, tf.constant(layer.bias, tf.float32))
+    return _active(tf, tf.nn.bias_add(x, tf.constant(layer.bias, tf.float32)), layer)
+
+
+def _active(tf, x, layer: FloatLayer):
     return _fake_quant(tf, tf.nn.relu(x) if layer.relu else x, layer.output_range)
 
 
@@ -110,6 +122,11 @@ def _depthwise(tf, x, layer: FloatLayer):
     weight = _weights(tf, layer.weight[None], layer.weight_limit)  # [1, kh, kw, c], as TFLite keeps it
     weight = tf.reshape(weight, (*layer.weight.shape, 1))
     return _finish_layer(tf, tf.nn.depthwise_conv2d(x, weight, (1, *layer.stride, 1), "SAME"), layer)
+
+
+def _add(tf, x, outputs: list, layer: FloatLayer):
+    """outputs: of the layers so far."""
+    return _active(tf, x + outputs[layer.addend], layer)
 
 
 def _average_pool(tf, x, layer: FloatLayer):

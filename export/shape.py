@@ -35,6 +35,7 @@ class LayerShape:
     multipliers: requantizations that stand in an array; 0 where the layer has one or none.
     activation: fused, as export.graph.Op has it.
     reads_arena, writes_arena: whether its input and its output lie there; the net's own are the caller's.
+    input_kept: whether the next ADD reads its input too.
     """
 
     name: str
@@ -46,6 +47,7 @@ class LayerShape:
     reads_arena: bool = True
     writes_arena: bool = True
     activation: str = "NONE"
+    input_kept: bool = False
 
     @property
     def values(self) -> int:
@@ -156,6 +158,7 @@ def _path_layers(path: int, strides: tuple[int, ...], in_c: int, out_c: int, dep
 def _residual_layers(name: str, both: tuple[int, int, int]) -> tuple[LayerShape, ...]:
     """x + pointwise(depthwise(x)), then ReLU; the pointwise alone has none."""
     depthwise = _convolution(f"{name}_depthwise", "DEPTHWISE_CONV_2D", both, both, DEPTHWISE_KERNEL)
+    depthwise = replace(depthwise, input_kept=True)
     pointwise = replace(_convolution(f"{name}_pointwise", "CONV_2D", both, both), activation="NONE")
     return depthwise, pointwise, LayerShape(f"{name}_add", "ADD", both, both, activation="RELU")
 

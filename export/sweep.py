@@ -100,7 +100,7 @@ class _Builder:
         op = Op(layer.op, tuple(range(len(tensors) - 1)), (len(tensors) - 1,), window=layer.window, pads=layer.pads,
                 activation=layer.activation)
         if layer.op == "ADD":
-            op = Op(layer.op, (0, 0), (1,))
+            op = Op(layer.op, (0, 0), (1,), activation=layer.activation)
         return Graph(tuple(tensors), (op,), (0,), op.outputs, zlib.crc32(layer.name.encode()).to_bytes(32, "big").hex())
 
     def activation(self, name: str, shape, dtype: str, scale: float, zero_point: int) -> Tensor:
@@ -113,10 +113,10 @@ class _Builder:
             return 1 / 256, -128
         if self.layer.op in ("AVERAGE_POOL_2D", "MAX_POOL_2D", "PAD", "RELU6"):
             return INPUT_SCALE, -4
-        if self.weight_shape is None:
-            return INPUT_SCALE * (2.5 if self.layer.op == "ADD" else 0.7), 3
-        taps = np.prod(self.weight_shape) / self.layer.outputs[2]
         zero_point = INT8_MIN if self.layer.activation == "RELU" else 3
+        if self.weight_shape is None:
+            return INPUT_SCALE * (2.5 if self.layer.op == "ADD" else 0.7), zero_point
+        taps = np.prod(self.weight_shape) / self.layer.outputs[2]
         return INPUT_SCALE * WEIGHT_SCALE * 73 * 73 * float(np.sqrt(taps)) / 50, zero_point
 
     @property

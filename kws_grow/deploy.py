@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from datasets.console import progress
 from export.arithmetic import same_padding
 from export.net import FloatLayer, FloatNet
-from kws_grow.network import MFCC_UNIT, DsCnn
+from kws_grow.network import MFCC_UNIT, DsCnn, ResidualBlock
 from kws_grow.ranges import Method, minmax
 
 # Weights as torch lays them out ([out_c, in_c, kh, kw], [out_c, in_c]) and as FloatLayer does.
@@ -43,15 +43,28 @@ def folded_layers(net: DsCnn) -> list[FloatLayer]:
     for i, path in enumerate(net.paths):
         folded = _fold(path.mix.weight / (MFCC_UNIT if i == 0 else 1.0), path.norm)
         layers.append(_folded_layer("conv", *folded, tuple(path.mix.stride)))
+        for block in path.blocks:
+            layers += _folded_block(block, len(layers) - 1)
         if path.depthwise is not None:
-            layers.append(_folded_layer("depthwise", *_fold(path.depthwise.weight, path.depthwise_norm)))
+            layers.append(_folded_depthwise(path.depthwise, path.depthwise_norm))
     weight, bias = (p.detach().float().cpu().numpy() for p in (net.classifier.weight, net.classifier.bias))
     return [*layers, FloatLayer("average_pool"), FloatLayer("dense", weight, bias, weight_limit=_limit(weight)),
             FloatLayer("softmax")]
 
 
-def _folded_layer(op: str, weight: np.ndarray, bias: np.ndarray, stride: tuple[int, int] = (1, 1)) -> FloatLayer:
-    return FloatLayer(op, FROM_TORCH[op](weight).copy(), bias, stride, True, weight_limit=_limit(weight))
+def _folded_block(block: ResidualBlock, addend: int) -> list[FloatLayer]:
+    """addend: index of the layer that the block reads."""
+    mix = _folded_layer("conv", *_fold(block.mix.weight, block.norm), relu=False)
+    return [_folded_depthwise(block.depthwise, block.depthwise_norm), mix, FloatLayer("add", relu=True, addend=addend)]
+
+
+def _folded_depthwise(depthwise: nn.Conv2d, norm: nn.BatchNorm2d) -> FloatLayer:
+    return _folded_layer("depthwise", *_fold(depthwise.weight, norm), tuple(depthwise.stride))
+
+
+def _folded_layer(op: str, weight: np.ndarray, bias: np.ndarray, stride: tuple[int, int] = (1, 1),
+                  relu: bool = True) -> FloatLayer:
+    return FloatLayer(op, FROM_TORCH[op](weight).copy(), bias, stride, relu, weight_limit=_limit(weight))
 
 
 def parameters_of(layer: FloatLayer) -> tuple[Tensor, Tensor] | tuple[()]:
@@ -61,13 +74,17 @@ def parameters_of(layer: FloatLayer) -> tuple[Tensor, Tensor] | tuple[()]:
     return torch.from_numpy(TO_TORCH[layer.op](layer.weight).copy()), torch.from_numpy(layer.bias)
 
 
-def apply(layer: FloatLayer, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-    """What a layer computes with this weight and bias instead of its own: x [b, c, h, w] -> [b, c', h', w'] or,
-    dense, [b, labels]."""
+def apply(layer: FloatLayer, outputs: list[Tensor], weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+    """What a layer computes with this weight and bias instead of its own. outputs: of the net's input and every layer
+    before, [b, c, h, w]; -> [b, c', h', w'] or, dense, [b, labels]."""
+    x = outputs[-1]
     if layer.op == "average_pool":
         return x.mean((2, 3), keepdim=True)
     if layer.op == "dense":
         return F.linear(x.flatten(1), weight, bias)
+    if layer.op == "add":
+        x = x + outputs[layer.addend + 1]
+        return F.relu(x) if layer.relu else x
     groups = len(weight) if layer.op == "depthwise" else 1
     x = F.conv2d(_padded(x, layer, weight), weight, bias, layer.stride, groups=groups)
     return F.relu(x) if layer.relu else x
@@ -81,11 +98,10 @@ def _padded(x: Tensor, layer: FloatLayer, weight: Tensor) -> Tensor:
 @torch.no_grad()
 def activations(layers: list[FloatLayer], x: Tensor) -> list[Tensor]:
     """Every layer's output but the softmax's: x [b, 49, n] -> [b, c, h, w] tensors, then [b, labels]."""
-    x, outputs = x.unsqueeze(1), []
+    outputs = [x.unsqueeze(1)]
     for layer in layers[:-1]:
-        x = apply(layer, x, *(values.to(x.device) for values in parameters_of(layer)))
-        outputs.append(x)
-    return outputs
+        outputs.append(apply(layer, outputs, *(values.to(x.device) for values in parameters_of(layer))))
+    return outputs[1:]
 
 
 def with_ranges(layers: list[FloatLayer], x: Tensor, labels: tuple[str, ...], dataset: str,

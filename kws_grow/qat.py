@@ -36,7 +36,8 @@ class LearnedRange(nn.Module):
 
 
 class QuantizedLayer(nn.Module):
-    """A FloatLayer with fake-quantized weights and output. Pooling has no parameter but its input's range."""
+    """A FloatLayer with fake-quantized weights and output. Pooling has no parameter but its input's range, ADD none but
+    its own."""
 
     def __init__(self, layer: FloatLayer, output: LearnedRange):
         super().__init__()
@@ -50,11 +51,12 @@ class QuantizedLayer(nn.Module):
             self.weight, self.bias = nn.Parameter(weight / self.weight_unit), nn.Parameter(bias / self.bias_unit)
             self.log_limit = nn.Parameter(limit.log())
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, outputs: list[Tensor]) -> Tensor:
+        """outputs: of the net's input and every layer before."""
         if self.layer.weight is None:
-            return self.output(apply(self.layer, x))
+            return self.output(apply(self.layer, outputs))
         weight = fake_quant_weight(self.weight * self.weight_unit, self.log_limit.exp())
-        return self.output(apply(self.layer, x, weight, self.bias * self.bias_unit))
+        return self.output(apply(self.layer, outputs, weight, self.bias * self.bias_unit))
 
     @torch.no_grad()
     def float_layer(self) -> FloatLayer:
@@ -82,10 +84,10 @@ class QuantizedNet(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def forward(self, mfcc: Tensor) -> Tensor:
-        x = self.input(mfcc.unsqueeze(1))
+        outputs = [self.input(mfcc.unsqueeze(1))]
         for layer in self.layers:
-            x = layer(x)
-        return x
+            outputs.append(layer(outputs))
+        return outputs[-1]
 
     def float_net(self) -> FloatNet:
         """What was learned, for export.quantize."""

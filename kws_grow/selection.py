@@ -1,14 +1,16 @@
-"""Which paths split: the most gain whose price stays within every limit, found exactly.
+"""Which change of each layer: the most gain whose price stays within every limit, found exactly.
 
-Gains add within a layer, costs couple neighbours: label setting over the path layers (DESIGN, Growth 8). No torch.
+Gains add over layers, costs couple neighbours: label setting over the path layers (DESIGN, Growth 8). No torch.
 """
 
+from collections.abc import Callable
 from dataclasses import astuple, dataclass, fields
+from functools import cache
 
 import numpy as np
 
 from export.budget import Limits
-from export.cost import PEAKS, QUANTITIES, Cost, Tariff, hello_edge_memory, ram_bytes
+from export.cost import PEAKS, QUANTITIES, Cost, Priced, Tariff, hello_edge_memory, ram_bytes
 from export.layer_memory import ArenaUse
 from export.shape import LayerShape, NetShape
 
@@ -16,78 +18,128 @@ WIDTH_STEP = 4  # kernels on Cortex-M fall off a cliff between multiples of 4 (D
 
 
 @dataclass(frozen=True)
-class Selection:
-    """chosen: indices int64 [k] of the paths that split, one array a path layer. gain: their predicted gain."""
+class Option:
+    """What a path layer may become: channels, residual blocks; gain: predicted fall of the loss."""
 
-    chosen: tuple[np.ndarray, ...]
+    width: int
+    depth: int
     gain: float
 
 
 @dataclass(frozen=True)
+class Selection:
+    """chosen: of each path layer, the index of one of its options. gain: of them together."""
+
+    chosen: tuple[int, ...]
+    gain: float
+
+
+def split_options(gains: np.ndarray, width: int, depth: int, step: int = WIDTH_STEP) -> tuple[Option, ...]:
+    """A layer as it is, and with the best `step`, 2 `step`... of its paths split, as long as each gains. gains: float
+    [C], of each path."""
+    best = np.sort(gains[gains > 0])[::-1]
+    totals = np.concatenate([[0.0], np.cumsum(best)])
+    return tuple(Option(width + k, depth, float(totals[k])) for k in range(0, len(best) + 1, step))
+
+
+@dataclass(frozen=True)
 class _Labels:
-    """Partial choices that end in the same width. costs float [n, quantities]; uses: fields of ArenaUse, int
-    [n, fields]; gains [n], counts int [n, layers]."""
+    """Partial choices that end in the same _End. costs float [n, quantities]; uses: fields of ArenaUse, int
+    [n, fields]; gains [n], chosen int [n, layers]."""
 
     costs: np.ndarray
     uses: np.ndarray
     gains: np.ndarray
-    counts: np.ndarray
+    chosen: np.ndarray
+
+
+@dataclass(frozen=True)
+class _End:
+    """What the layers to come need to know: channels, and the kinds of layers so far, whose kernels are linked."""
+
+    width: int
+    kinds: frozenset[str]
 
 
 _IS_PEAK = np.array([name in PEAKS for name in QUANTITIES])
-_ARENA = QUANTITIES.index("arena_bytes")
+_ARENA, _FLASH = QUANTITIES.index("arena_bytes"), QUANTITIES.index("flash_bytes")
 
 
-def select(shape: NetShape, gains: tuple[np.ndarray, ...], limits: Limits, tariff: Tariff, spend: str = "energy_uj",
-           step: int = WIDTH_STEP) -> Selection:
-    """The split of largest total gain within `limits`; ties go to the one that takes less of `spend`, a quantity of
-    Cost. Only positive gains split.
+def select(shape: NetShape, options: tuple[tuple[Option, ...], ...], limits: Limits, tariff: Tariff,
+           spend: str = "energy_uj") -> Selection:
+    """The options of largest total gain within `limits`; ties go to those that take less of `spend`, a quantity of
+    Cost. Where nothing fits, the first of each.
 
-    gains: float [C] a path layer. Widths grow in multiples of `step`. The empty selection where nothing fits. Functions
-    that tuned kernels of equal geometry share count for each layer here: under a flash limit, a choice that fits by
-    that alone is missed.
+    shape: its strides, coefficients and labels stay. options: of each path layer; the first leaves it as it is. What
+    tuned kernels of equal geometry share counts once within a path layer, but for each layer here: under a flash limit,
+    a choice that fits by that alone is missed; none is ever over.
     """
-    options = [_options(g, step) for g in gains]
-    firmware = np.array([astuple(tariff.shape(shape).firmware)], float)
-    labels = {1: _Labels(firmware, np.array([astuple(ArenaUse())]), np.zeros(1), np.zeros((1, 0), int))}
-    for path, choices in enumerate(options):
-        labels = _extend(shape, path, labels, choices, limits, tariff)
-    ends = [_add(label, shape.head_layers(width), tariff, 0.0, None) for width, label in labels.items()]
-    final = _within(_merge(ends), limits)
-    if not len(final.gains):
-        return Selection(tuple(np.array([], np.int64) for _ in gains), 0.0)
+    firmware = _firmware(shape, tariff)
+    nothing = np.array([astuple(firmware(frozenset()))], float)
+    labels = {_End(1, frozenset()): _Labels(nothing, np.array([astuple(ArenaUse())]), np.zeros(1),
+                                            np.zeros((1, 0), int))}
+    adder = _Adder(tariff, firmware)
+    for path, of_layer in enumerate(options):
+        labels = _extend(shape, path, labels, of_layer, limits, adder)
+    heads = {end: [adder.add(end, label, shape.head_layers(end.width))[1]] for end, label in labels.items()}
+    labels = _fitting(heads, limits)
+    if not labels:
+        return Selection((0,) * len(options), 0.0)
+    final = _merge(list(labels.values()))
     best = np.lexsort((final.costs[:, QUANTITIES.index(spend)], -final.gains))[0]
-    chosen = tuple(np.argsort(-g, kind="stable")[:k] for g, k in zip(gains, final.counts[best], strict=True))
-    return Selection(chosen, float(final.gains[best]))
+    return Selection(tuple(final.chosen[best].tolist()), float(final.gains[best]))
 
 
-def _options(gains: np.ndarray, step: int) -> list[tuple[int, int, float]]:
-    """(width, paths split, gain) for 0, step, 2 step... of the best paths."""
-    best = np.sort(gains[gains > 0])[::-1]
-    totals = np.concatenate([[0.0], np.cumsum(best)])
-    return [(len(gains) + k, k, float(totals[k])) for k in range(0, len(best) + 1, step)]
+Firmware = Callable[[frozenset[str]], Cost]
 
 
-def _extend(shape: NetShape, path: int, labels: dict[int, _Labels], choices, limits: Limits,
-            tariff: Tariff) -> dict[int, _Labels]:
-    """Labels behind path layer `path`, by its width."""
-    def behind(width: int, count: int, gain: float) -> _Labels:
-        parts = [_add(label, shape.path_layers(path, in_c, width), tariff, gain, count)
-                 for in_c, label in labels.items()]
-        return _undominated(_within(_merge(parts), limits))
-    return {width: behind(width, count, gain) for width, count, gain in choices}
+def _firmware(shape: NetShape, tariff: Tariff) -> Firmware:
+    """By the kinds of a net's layers."""
+    return cache(lambda kinds: tariff.firmware(kinds, (shape.input_bytes, shape.n_labels), shape.n_coefficients))
 
 
-def _add(labels: _Labels, layers: tuple[LayerShape, ...], tariff: Tariff, gain: float, count: int | None) -> _Labels:
-    """These layers behind those of each label."""
-    known, use = [tariff.layer(layer) for layer in layers], ArenaUse(*labels.uses.T)
-    price = np.array(astuple(sum((each.cost for each in known), Cost())), float)
-    costs = np.where(_IS_PEAK, np.maximum(labels.costs, price), labels.costs + price)
-    for layer, each in zip(layers, known, strict=True):
-        use = each.memory.occupy(layer, use)
-    costs[:, _ARENA] = np.maximum(costs[:, _ARENA], use.arena_bytes)
-    counts = labels.counts if count is None else np.column_stack([labels.counts, np.full(len(costs), count)])
-    return _Labels(costs, np.column_stack(astuple(use)), labels.gains + gain, counts)
+def _extend(shape: NetShape, path: int, labels: dict[_End, _Labels], options: tuple[Option, ...], limits: Limits,
+            adder: "_Adder") -> dict[_End, _Labels]:
+    """Labels behind path layer `path`."""
+    parts: dict[_End, list[_Labels]] = {}
+    for index, option in enumerate(options):
+        for end, label in labels.items():
+            layers = shape.path_layers(path, end.width, option.width, option.depth)
+            behind, added = adder.add(end, label, layers)
+            parts.setdefault(behind, []).append(_chosen(added, index, option.gain))
+    return {end: _undominated(each) for end, each in _fitting(parts, limits).items()}
+
+
+def _chosen(labels: _Labels, index: int, gain: float) -> _Labels:
+    chosen = np.column_stack([labels.chosen, np.full(len(labels.gains), index)])
+    return _Labels(labels.costs, labels.uses, labels.gains + gain, chosen)
+
+
+@dataclass(frozen=True)
+class _Adder:
+    """Puts layers behind labels."""
+
+    tariff: Tariff
+    firmware: Firmware
+
+    def add(self, end: _End, labels: _Labels, layers: tuple[LayerShape, ...]) -> tuple[_End, _Labels]:
+        """These layers behind those of each label, and where that ends."""
+        known, use = [self.tariff.layer(layer) for layer in layers], ArenaUse(*labels.uses.T)
+        behind = _End(layers[-1].outputs[2], end.kinds.union(each.kind for each in known))
+        price = np.array(astuple(sum((each.cost for each in known), Cost())), float)
+        price[_FLASH] += self._code(behind) - self._code(end) - self._repeated(known)
+        costs = np.where(_IS_PEAK, np.maximum(labels.costs, price), labels.costs + price)
+        for layer, each in zip(layers, known, strict=True):
+            use = each.memory.occupy(layer, use)
+        costs[:, _ARENA] = np.maximum(costs[:, _ARENA], use.arena_bytes)
+        return behind, _Labels(costs, np.column_stack(astuple(use)), labels.gains, labels.chosen)
+
+    def _code(self, end: _End) -> int:
+        return self.firmware(end.kinds).flash_bytes
+
+    def _repeated(self, known: list[Priced]) -> int:
+        """Flash that the costs of these layers hold twice."""
+        return sum(each.cost.flash_bytes for each in known) - sum(self.tariff.flash_in_turn(known))
 
 
 def _merge(labels: list[_Labels]) -> _Labels:
@@ -99,7 +151,7 @@ def _keep(labels: _Labels, keep: np.ndarray) -> _Labels:
 
 
 def _fields(labels: _Labels) -> tuple[np.ndarray, ...]:
-    return labels.costs, labels.uses, labels.gains, labels.counts
+    return labels.costs, labels.uses, labels.gains, labels.chosen
 
 
 def _limited(costs: np.ndarray, limits: Limits) -> np.ndarray:
@@ -108,6 +160,12 @@ def _limited(costs: np.ndarray, limits: Limits) -> np.ndarray:
     prices["memory_bytes"] = hello_edge_memory(prices["model_bytes"], prices["activation_bytes"])
     prices["ram_bytes"] = ram_bytes(prices["arena_bytes"], prices["buffer_bytes"], prices["stack_bytes"])
     return np.column_stack([prices[f.name] for f in fields(limits)])
+
+
+def _fitting(parts: dict[_End, list[_Labels]], limits: Limits) -> dict[_End, _Labels]:
+    """The ends where any label is within the limits, with those labels."""
+    found = {end: _within(_merge(each), limits) for end, each in parts.items()}
+    return {end: each for end, each in found.items() if len(each.gains)}
 
 
 def _within(labels: _Labels, limits: Limits) -> _Labels:

@@ -8,13 +8,15 @@ import numpy as np
 
 from export.net import FloatLayer, FloatNet
 from export.quantize import to_tflite
-from export.shape import FIRST_KERNEL, FIRST_STRIDE
+from export.shape import FIRST_KERNEL, FIRST_STRIDE, NetShape
 
 LABELS = ("_silence_", "_unknown_", "yes", "no", "up")
 
 
-def random_net(seed: int, widths: tuple[int, ...], n_coefficients: int = 10, labels=LABELS) -> FloatNet:
-    """A DS-CNN of these path widths with random weights; ranges narrow enough that values clip now and then."""
+def random_net(seed: int, widths: tuple[int, ...], n_coefficients: int = 10, labels=LABELS, depths=(),
+               strides=()) -> FloatNet:
+    """A DS-CNN of these path widths, residual blocks and strides with random weights; ranges narrow enough that values
+    clip now and then."""
     rng = np.random.default_rng(seed)
 
     def layer(op, weight, axes, stride=(1, 1), relu=True):
@@ -24,20 +26,35 @@ def random_net(seed: int, widths: tuple[int, ...], n_coefficients: int = 10, lab
         ends = (0.0, float(rng.uniform(1, 3))) if relu else (-float(rng.uniform(1, 3)), float(rng.uniform(1, 3)))
         return FloatLayer(op, weight, bias, stride, relu, ends, limit)
 
+    def depthwise(channels, stride=(1, 1)):
+        return layer("depthwise", rng.normal(size=(3, 3, channels)) * np.sqrt(channels / 3), (0, 1), stride)
+
+    def pointwise(in_c, out_c, relu=True):
+        return layer("conv", 2 * rng.normal(size=(out_c, 1, 1, in_c)), (1, 2, 3), relu=relu)
+
+    def add_blocks(channels, depth):
+        for _ in range(depth):
+            addend = len(layers) - 1
+            layers.extend((depthwise(channels), pointwise(channels, channels, relu=False),
+                           FloatLayer("add", relu=True, output_range=(0.0, float(rng.uniform(2, 4))), addend=addend)))
+
+    shape = NetShape(widths, n_coefficients, len(labels), depths, strides)
     first = rng.normal(size=(widths[0], *FIRST_KERNEL[n_coefficients], 1)) / 100
     layers = [layer("conv", first, (1, 2, 3), FIRST_STRIDE[n_coefficients])]
-    for in_c, out_c in zip(widths, widths[1:], strict=False):
-        layers.append(layer("depthwise", rng.normal(size=(3, 3, in_c)) * np.sqrt(in_c / 3), (0, 1)))
-        layers.append(layer("conv", 2 * rng.normal(size=(out_c, 1, 1, in_c)), (1, 2, 3)))
+    add_blocks(widths[0], shape.depths[0])
+    for in_c, out_c, stride, depth in zip(widths, widths[1:], shape.strides, shape.depths[1:], strict=False):
+        layers += [depthwise(in_c, (stride, stride)), pointwise(in_c, out_c)]
+        add_blocks(out_c, depth)
     layers += [FloatLayer("average_pool"),
                layer("dense", 4 * rng.normal(size=(len(labels), widths[-1])), 1, relu=False), FloatLayer("softmax")]
     return FloatNet((49, n_coefficients), (-300.0, float(rng.uniform(500, 1600))), tuple(layers), labels, "synthetic")
 
 
 @cache
-def small_model(seed: int = 0, widths: tuple[int, ...] = (8, 6, 5), n_coefficients: int = 10) -> bytes:
+def small_model(seed: int = 0, widths: tuple[int, ...] = (8, 6, 5), n_coefficients: int = 10, depths=(),
+                strides=()) -> bytes:
     """The .tflite of a random net, converted once per process."""
-    return to_tflite(random_net(seed, widths, n_coefficients))
+    return to_tflite(random_net(seed, widths, n_coefficients, depths=depths, strides=strides))
 
 
 def cut(tflite: bytes, last_op: int) -> bytes:

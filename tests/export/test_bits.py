@@ -64,6 +64,18 @@ def test_grown_nets_at_length(seed, widths, n_coefficients):
     check_grown(seed, widths, n_coefficients)
 
 
+@pytest.mark.parametrize(("depths", "strides", "n_coefficients"), [
+    ((1, 2, 0), (2, 1), 10), ((0, 1, 2), (1, 2), 20), ((2, 0, 1), (2, 2), 10)])
+def test_residual_nets(depths, strides, n_coefficients):
+    """Every plane behind a sum, and the scores."""
+    tflite = small_model(11, (8, 12, 7), n_coefficients, depths, strides)
+    inputs = random_inputs((1, 49, n_coefficients, 1), 8, 3)
+    assert_same_bits(tflite, inputs)
+    for i, op in enumerate(read_tflite(tflite).ops):
+        if op.kind == "ADD":
+            assert len(np.unique(assert_same_bits(cut(tflite, i), inputs[:3]))) > 20
+
+
 def check_family(chain):
     shape, content = tuple(chain.graph.tensors[0].shape), chain.content()
     inputs = random_inputs(shape, 16, chain.seed).view(read_tflite(content).input.dtype)

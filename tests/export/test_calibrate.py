@@ -8,14 +8,19 @@ import pytest
 from datasets.console import UserError
 from export import calibrate, measurement
 from export.calibrate import core_board, core_boards, parts_of
+from export.cost import Tariff
 from export.count import Count
+from export.graph import Graph
 from export.kernels import PORTABLE, TUNED, load_kernels
 from export.layer_costs import LayerCosts, costs_path, load_costs
 from export.measurement import FRAME_NAME, Batch, Bench, compiler, count_batch
 from export.op_kernel import portable
+from export.shape import NetShape
 from export.sweep import FRAME_COEFFICIENTS, SweepLayer, sweep, tuned_sweep
+from export.tflite_reader import read_tflite
 from export.toolchain import have, install_line
 from export.workload import works_of
+from tests.export.models import small_model
 from tests.export.whole_nets import whole_net
 
 TOOLS = ("arm-none-eabi-gcc", "arm-none-eabi-objcopy", "qemu-system-arm")
@@ -26,6 +31,7 @@ CORES = tuple(core.removeprefix("cortex-") for core in core_boards())
 QUICK = "m4"
 SLOWLY = [core if core == QUICK else pytest.param(core, marks=pytest.mark.slow) for core in CORES]
 NETS = 20
+RESIDUAL_NETS = [((20, 36, 28), 10, (1, 2, 0), (2, 1)), ((16, 24, 40), 20, (0, 1, 1), (1, 2))]
 
 
 SETS = (PORTABLE, TUNED)
@@ -63,9 +69,9 @@ def allowed_instructions(costs: LayerCosts) -> float:
     return 0 if costs.counted_by == "unicorn" else 2 * board.emulator.instructions_per_tick
 
 
-def errors(core: str, kernels: str, seeds: range, folder) -> list[tuple[float, float | None]]:
+def errors(core: str, kernels: str, nets: tuple[Graph, ...], folder) -> list[tuple[float, float | None]]:
     """Of each net: predicted to counted instructions, and cycles, less 1. Ten nets to an image."""
-    costs, nets, counting = committed(core, kernels), tuple(map(whole_net, seeds)), bench(core, kernels)
+    costs, counting = committed(core, kernels), bench(core, kernels)
     counts = [count for i in range(0, len(nets), 10) for count in counting.count(nets[i:i + 10], folder / str(i))]
     found = []
     for net, count in zip(nets, counts, strict=True):
@@ -77,15 +83,32 @@ def errors(core: str, kernels: str, seeds: range, folder) -> list[tuple[float, f
 
 @pytest.mark.parametrize("kernels", SETS)
 def test_predictions_of_a_few_whole_nets_are_within_5_percent(kernels, tmp_path):
-    found = np.array(errors(QUICK, kernels, range(3), tmp_path))
+    found = np.array(errors(QUICK, kernels, tuple(map(whole_net, range(3))), tmp_path))
     assert np.abs(found).max() < 0.05
+
+
+@pytest.mark.parametrize("kernels", SETS)
+@pytest.mark.parametrize("core", SLOWLY)
+def test_predictions_of_residual_nets_are_within_5_percent(core, kernels, tmp_path):
+    """Of the shape alone too: cost.shape, before there are weights."""
+    nets = tuple(read_tflite(small_model(seed, *shape)) for seed, shape in enumerate(RESIDUAL_NETS))
+    found = errors(core, kernels, nets, tmp_path)
+    print(f"{core}, {kernels}: errors of residual nets {found}")
+    assert max(abs(instructions) for instructions, _ in found) < 0.05
+    tariff = Tariff(core_board(core), committed(core, kernels))
+    for net, (widths, n_coefficients, depths, strides) in zip(nets, RESIDUAL_NETS, strict=True):
+        whole = tariff.shape(NetShape(widths, n_coefficients, 5, depths, strides)).whole
+        of_graph = tariff.graph(net).whole
+        assert whole.ram_bytes == of_graph.ram_bytes
+        assert whole.instructions == pytest.approx(of_graph.instructions, rel=0.005)
+        assert whole.flash_bytes == pytest.approx(of_graph.flash_bytes, rel=0.005)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kernels", SETS)
 @pytest.mark.parametrize("core", CORES)
 def test_predictions_of_20_whole_nets_are_within_5_percent(core, kernels, tmp_path):
-    found = errors(core, kernels, range(100, 100 + NETS), tmp_path)
+    found = errors(core, kernels, tuple(map(whole_net, range(100, 100 + NETS))), tmp_path)
     instructions, cycles = zip(*found, strict=True)
     print(f"{core}, {kernels}: worst error of instructions {100 * max(map(abs, instructions)):.2f} %")
     assert max(map(abs, instructions)) < 0.05

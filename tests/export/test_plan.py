@@ -5,7 +5,10 @@ from hypothesis import strategies as st
 
 from export.op_kernel import portable, with_scratch
 from export.plan import ALIGNMENT, Block, Plan, aligned, make_plan, place
+from export.shape import NetShape
+from export.shape_graph import graph_of
 from export.tflite_reader import read_tflite
+from export.tuned import FAMILIES
 from tests.export.family import nets
 from tests.export.models import Chain
 
@@ -44,6 +47,29 @@ def test_greedy_alone_would_not_be_tight():
     """The case that needs both ends: largest first leaves a hole."""
     chain = [Block(16 * size, i, i + 1) for i, size in enumerate((10, 3, 4, 9))]
     assert max(o + b.size for o, b in zip(place(chain), chain, strict=True)) == 16 * 13
+
+
+@given(st.lists(st.tuples(st.integers(1, 300), st.integers(0, 3)), min_size=1, max_size=5), st.data())
+def test_residual_blocks_are_tight(streams, data):
+    """Streams of some blocks each: depthwise output, pointwise output that becomes the next stream tensor, and the
+    stream beside them; scratch anywhere. The arena is the most that lives at a time."""
+    found, ready = [], -1
+    for size, depth in streams:
+        birth = ready = ready + 1
+        for _ in range(depth):
+            found += [Block(size, birth, ready + 3), Block(size, ready + 1, ready + 2)]
+            birth, ready = ready + 2, ready + 3
+        found.append(Block(size, birth, ready + 1))
+    every = range(max(b.last for b in found) + 1)
+    scratch = data.draw(st.lists(st.integers(0, 200), min_size=len(every), max_size=len(every)))
+    found += [Block(size, i, i) for i, size in enumerate(scratch) if size % 3]
+    assert max(o + aligned(b.size) for o, b in zip(place(found), found, strict=True)) == peak(found)
+
+
+def test_a_residual_net_runs_in_its_arena():
+    graph = graph_of(NetShape((12, 20, 8), 10, 4, (2, 1, 1), (2, 1)))
+    for kernel_of in (portable, *(family.kernel_of for family in FAMILIES.values())):
+        check_every_read(graph, kernel_of)
 
 
 def planned(chain: Chain, **kwargs) -> Plan:

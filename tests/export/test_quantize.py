@@ -15,7 +15,7 @@ from export.quantize import to_tflite
 from export.tflite_reader import read_tflite
 from tests.export.models import random_net, small_model
 
-KINDS = {"conv": "CONV_2D", "depthwise": "DEPTHWISE_CONV_2D", "average_pool": "AVERAGE_POOL_2D",
+KINDS = {"conv": "CONV_2D", "depthwise": "DEPTHWISE_CONV_2D", "add": "ADD", "average_pool": "AVERAGE_POOL_2D",
          "dense": "FULLY_CONNECTED", "softmax": "SOFTMAX"}
 
 
@@ -42,6 +42,24 @@ def test_every_range_is_the_one_asked_for(n_coefficients):
         if layer.weight is not None:
             assert_layer(graph, op, layer)
     assert (graph.output.scale.tolist(), graph.output.zero_point.tolist()) == ([1 / 256], [-128])
+
+
+def test_residual_blocks_are_the_ops_asked_for():
+    """One ADD a block, its ReLU in it, of the layer before and of the block's input; strides on the depthwise."""
+    net = random_net(5, (8, 12, 7), depths=(1, 2, 0), strides=(2, 1))
+    graph = read_tflite(to_tflite(net))
+    assert [op.kind for op in graph.ops] == [KINDS[layer.op] for layer in net.layers]
+    assert [op.activation for op in graph.ops] == ["RELU" if layer.relu else "NONE" for layer in net.layers]
+    adds = [(layer, op) for layer, op in zip(net.layers, graph.ops, strict=True) if layer.op == "add"]
+    assert len(adds) == 3
+    for layer, op in adds:
+        before = graph.ops[net.layers.index(layer) - 1]
+        assert op.inputs == (before.outputs[0], graph.ops[layer.addend].outputs[0])
+        assert_range(graph.result(op), layer.output_range)
+    for layer, op in zip(net.layers, graph.ops, strict=True):
+        if layer.weight is not None:
+            assert_layer(graph, op, layer)
+            assert op.window is None or op.window.stride == layer.stride
 
 
 def assert_layer(graph, op, layer):
@@ -77,6 +95,8 @@ def changed(net, index, **values):
     (2, {"weight_limit": np.zeros(4, np.float32)}, "layer 2 .conv.*weight_limit must be above 0"),
     (2, {"bias": np.array([np.nan] * 4, np.float32)}, "layer 2 .conv.*bias is not finite"),
     (-1, {"op": "dense"}, "last layer must be softmax"),
+    (2, {"op": "add", "weight": None, "addend": 0, "output_range": None}, "layer 2 .add.*output_range"),
+    (2, {"op": "add", "weight": None, "addend": 2}, "layer 2 .add.*addend 2; allowed: the index of an earlier layer"),
 ])
 def test_nets_that_cannot_be_quantized(index, values, message):
     with pytest.raises(UserError, match=message):

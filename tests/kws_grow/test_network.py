@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import torch
 from helpers import small_batch, small_net
+from onnxruntime import InferenceSession
 
+from export.net import load_net, save_net
+from export.onnx_writer import float_onnx
 from export.shape import NetShape
 from kws_grow.augment import mfcc
 from kws_grow.deploy import activations, folded_layers, with_ranges
@@ -22,11 +25,30 @@ def test_net_and_shape_agree(n_coefficients):
     assert convolutions == sum(layer.weight_bytes for layer in shape.layers())
 
 
-def test_folding_keeps_the_function():
-    net = small_net().eval()
+RESIDUAL = {"depths": (1, 2, 0), "strides": (2, 1)}
+
+
+@pytest.mark.parametrize("options", [{}, RESIDUAL, {"depths": (0, 1, 1), "strides": (1, 2)}])
+def test_folding_keeps_the_function(options):
+    net = small_net(**options).eval()
     mfcc, _ = small_batch(net)
     folded = activations(folded_layers(net), mfcc.float())[-1]
     torch.testing.assert_close(folded.double(), net(mfcc).detach(), atol=1e-4, rtol=1e-4)
+
+
+def test_a_residual_net_is_saved_and_simulated_whole(tmp_path):
+    """The folded net, its file, its float ONNX and torch's net say the same."""
+    net = small_net(**RESIDUAL).eval().float()
+    x = small_batch(net)[0].float()
+    folded = with_ranges(folded_layers(net), x, ("a",) * 4, "made-up", {"minmax": minmax})["minmax"]
+    save_net(folded, tmp_path / "net.npz")
+    loaded = load_net(tmp_path / "net.npz")
+    assert [layer.addend for layer in loaded.layers] == [layer.addend for layer in folded.layers]
+    assert [layer.addend for layer in loaded.layers if layer.op == "add"] == [0, 5, 8]
+    (scores,) = InferenceSession(float_onnx(loaded).SerializeToString()).run(None, {"input": x.numpy()})
+    np.testing.assert_allclose(scores, net(x).softmax(1).detach().numpy(), atol=1e-4)
+    sums = [layer.output_range for layer in loaded.layers if layer.op == "add"]
+    assert all(low == 0 < high for low, high in sums)
 
 
 def test_ranges_hold_the_asked_share():

@@ -38,19 +38,21 @@ def test_weights_are_those_of_the_tflite(n_coefficients):
             assert np.array_equal(steps_of(layer), TO_TORCH[layer.layer.op](data))
 
 
-@pytest.mark.parametrize("n_coefficients", [10, 20])
-def test_every_layer_computes_what_the_tflite_does_within_a_step(n_coefficients):
+@pytest.mark.parametrize("options", [{"n_coefficients": 10}, {"n_coefficients": 20},
+                                     {"depths": (1, 2, 0), "strides": (2, 1)}])
+def test_every_layer_computes_what_the_tflite_does_within_a_step(options):
     """Given the .tflite's own inputs of the layer, differences are those of fixed-point rounding: few, a step each."""
-    net = QuantizedNet(random_net(4, (8, 12, 6), n_coefficients))
+    net = QuantizedNet(random_net(4, (8, 12, 6), **options))
     tflite = to_tflite(net.float_net())
     graph = read_tflite(tflite)
     inputs = random_inputs(graph.input.shape, 24)
-    x = real(inputs, graph.input)
-    assert torch.allclose(net.input(x), x, rtol=1e-5)
+    outputs = [real(inputs, graph.input)]
+    assert torch.allclose(net.input(outputs[0]), outputs[0], rtol=1e-5)
     for i, (layer, op) in enumerate(zip(net.layers, graph.ops, strict=False)):
-        tensor, out = graph.result(op), layer(x).detach()
+        tensor, out = graph.result(op), layer(outputs).detach()
         scores = tflm_scores(cut(tflite, i), inputs).reshape(len(inputs), *tensor.shape[1:])
         x = real(scores, tensor)
+        outputs.append(x)
         steps = np.rint((out.reshape(x.shape) - x).abs().numpy() / tensor.scale[0])
         assert steps.max() <= 1, op.kind
         assert steps.mean() < 0.03, op.kind
@@ -89,8 +91,9 @@ def test_gradient_of_a_range_is_the_rounding_error_inside_and_one_beyond():
     assert passed.tolist() == [0, 1, 0]
 
 
-def test_gradients_reach_every_parameter():
-    net = QuantizedNet(random_net(2, (8, 6, 5)))
+@pytest.mark.parametrize("options", [{}, {"depths": (1, 2, 0), "strides": (2, 1)}])
+def test_gradients_reach_every_parameter(options):
+    net = QuantizedNet(random_net(2, (8, 6, 5), **options))
     x = 100 * torch.randn(16, 49, 10, generator=torch.Generator().manual_seed(0)) + 200
     F.cross_entropy(net(x), torch.arange(16) % 5).backward()
     for name, parameter in net.named_parameters():

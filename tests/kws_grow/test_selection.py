@@ -10,18 +10,28 @@ from hypothesis import strategies as st
 from export.budget import Limits
 from export.shape import NetShape
 from kws_grow.loop import select_round
-from kws_grow.selection import WIDTH_STEP, select
+from kws_grow.selection import WIDTH_STEP, Option, Selection, select, split_options
 
 
-def brute_force(shape, gains, limits, step):
-    """Largest total gain over every combination of counts."""
-    best = 0.0
-    for counts in product(*(range(0, int((g > 0).sum()) + 1, step) for g in gains)):
-        widths = tuple(c + k for c, k in zip(shape.widths, counts, strict=True))
-        grown = NetShape(widths, shape.n_coefficients, shape.n_labels)
-        if not limits.broken_by(tariff().shape(grown).whole):
-            best = max(best, sum(np.sort(g)[::-1][:k].sum() for g, k in zip(gains, counts, strict=True)))
-    return best
+def prices_within(shape, options, limits, tariff):
+    """The gain of every combination of options that is within the limits."""
+    for chosen in product(*options):
+        grown = replace(shape, widths=tuple(o.width for o in chosen), depths=tuple(o.depth for o in chosen))
+        if not limits.broken_by(tariff.shape(grown).whole):
+            yield sum(o.gain for o in chosen)
+
+
+def brute_force(shape, options, limits):
+    return max(prices_within(shape, options, limits, tariff()), default=0.0)
+
+
+def grown_by(shape, options, found):
+    chosen = [each[k] for each, k in zip(options, found.chosen, strict=True)]
+    return replace(shape, widths=tuple(o.width for o in chosen), depths=tuple(o.depth for o in chosen))
+
+
+def splits(shape, gains, step=WIDTH_STEP):
+    return tuple(split_options(g, w, d, step) for g, w, d in zip(gains, shape.widths, shape.depths, strict=True))
 
 
 @settings(max_examples=25, deadline=None)
@@ -30,30 +40,76 @@ def brute_force(shape, gains, limits, step):
 def test_as_good_as_brute_force_and_never_over(widths, step, seed, energy, operations, memory):
     shape = NetShape(tuple(widths), 10, 4)
     rng = np.random.default_rng(seed)
-    gains = tuple(rng.normal(0.3, 1.0, c) for c in widths)
+    options = splits(shape, tuple(rng.normal(0.3, 1.0, c) for c in widths), step)
     before = tariff().shape(shape).whole
     limits = Limits(energy_uj=before.energy_uj * energy, operations=before.operations * operations,
                     memory_bytes=before.memory_bytes * memory)
-    found = select(shape, gains, limits, tariff(), step=step)
-    assert found.gain == pytest.approx(brute_force(shape, gains, limits, step))
-    assert found.gain == pytest.approx(sum(g[index].sum() for g, index in zip(gains, found.chosen, strict=True)))
-    grown = NetShape(tuple(c + len(i) for c, i in zip(widths, found.chosen, strict=True)), 10, 4)
-    assert not limits.broken_by(tariff().shape(grown).whole)
-    assert all(len(index) % step == 0 and len(set(index.tolist())) == len(index) for index in found.chosen)
+    found = select(shape, options, limits, tariff())
+    assert found.gain == pytest.approx(brute_force(shape, options, limits))
+    assert found.gain == pytest.approx(sum(each[k].gain for each, k in zip(options, found.chosen, strict=True)))
+    assert not limits.broken_by(tariff().shape(grown_by(shape, options, found)).whole)
+
+
+QUANTITIES = ("energy_uj", "flash_bytes", "ram_bytes", "operations")
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 3), st.integers(0, 10**6), st.sampled_from(["portable", "tuned"]),
+       st.dictionaries(st.sampled_from(QUANTITIES), st.floats(1.0, 2.0), min_size=1))
+def test_depth_is_chosen_as_brute_force_would(layers, seed, kernels, factors):
+    """Widths, residual blocks or both, on strided nets; the first ADD brings its kernel along. What tuned layers share
+    may hide a choice under a flash limit, never go over."""
+    rng, prices = np.random.default_rng(seed), tariff(kernels)
+    widths, depths, strides = (tuple(map(int, each)) for each in (
+        4 * rng.integers(1, 5, layers), rng.integers(0, 2, layers), rng.integers(1, 3, layers - 1)))
+    shape = NetShape(widths, 10, 4, depths, strides)
+    options = tuple((Option(w, d, 0.0), *(Option(w + 4 * k, d + deeper, float(rng.normal(0.5, 1.0)))
+                                          for k, deeper in ((0, 1), (1, 0), (1, 1), (2, 0))))
+                    for w, d in zip(shape.widths, shape.depths, strict=True))
+    before = prices.shape(shape).whole
+    limits = Limits(**{name: getattr(before, name) * factor for name, factor in factors.items()})
+    found, best = select(shape, options, limits, prices), max(prices_within(shape, options, limits, prices), default=0)
+    assert not limits.broken_by(prices.shape(grown_by(shape, options, found)).whole)
+    assert found.gain == pytest.approx(sum(each[k].gain for each, k in zip(options, found.chosen, strict=True)))
+    if kernels == "portable" or "flash_bytes" not in factors:
+        assert found.gain == pytest.approx(best)
+    assert found.gain <= best + 1e-9
+
+
+def test_the_first_block_pays_for_the_kernel_of_its_sum():
+    """Flash that holds one more block's constants, and not the ADD kernel that no layer needs yet."""
+    shape, prices = NetShape((8, 8), 10, 4), tariff()
+    flat, deep = (prices.shape(each) for each in (shape, replace(shape, depths=(1, 0))))
+    kernel = deep.firmware.flash_bytes - flat.firmware.flash_bytes
+    assert kernel > 0
+    options = ((Option(8, 0, 0.0), Option(8, 1, 1.0)), (Option(8, 0, 0.0),))
+    for flash, chosen in ((deep.whole.flash_bytes, (1, 0)), (deep.whole.flash_bytes - 1, (0, 0))):
+        assert select(shape, options, Limits(flash_bytes=flash), prices).chosen == chosen
+
+
+def test_blocks_of_one_layer_share_what_is_alike():
+    """Under the flash that the deeper net takes, tuned: its blocks' functions and tables are paid once."""
+    shape, prices = NetShape((16,), 10, 4), tariff("tuned")
+    deep = prices.shape(replace(shape, depths=(3,))).whole
+    options = ((Option(16, 0, 0.0), Option(16, 3, 1.0)),)
+    assert select(shape, options, Limits(flash_bytes=deep.flash_bytes), prices).chosen == (1,)
 
 
 def test_splits_the_best_paths():
-    gains = (np.array([0.1, 5.0, -1.0, 3.0, 2.0, 4.0, 0.2, 0.3]),)
+    gains = np.array([0.1, 5.0, -1.0, 3.0, 2.0, 4.0, 0.2, 0.3])
+    assert split_options(gains, 8, 2) == (Option(8, 2, 0.0), Option(12, 2, pytest.approx(14.0)))
+    assert [(o.width, o.gain) for o in split_options(gains, 8, 0, 3)] == [
+        (8, 0), (11, pytest.approx(12)), (14, pytest.approx(14.5))]
     limits = Limits(operations=tariff().shape(NetShape((12,), 10, 4)).whole.operations)
-    found = select(NetShape((8,), 10, 4), gains, limits, tariff())
-    assert sorted(found.chosen[0]) == [1, 3, 4, 5]
-    assert WIDTH_STEP == 4
+    assert select(NetShape((8,), 10, 4), (split_options(gains, 8, 0),), limits, tariff()).chosen == (1,)
 
 
-def test_nothing_fits():
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_nothing_fits(share):
+    """Not even what is there, where share is below 1."""
     shape = NetShape((8, 8), 10, 4)
-    found = select(shape, (np.ones(8), np.ones(8)), Limits(operations=tariff().shape(shape).whole.operations), tariff())
-    assert [len(i) for i in found.chosen] == [0, 0]
+    limits = Limits(operations=tariff().shape(shape).whole.operations * share)
+    assert select(shape, splits(shape, (np.ones(8), np.ones(8))), limits, tariff()) == Selection((0, 0), 0.0)
 
 
 LIMITED = ("operations", "memory_bytes", "flash_bytes", "ram_bytes", "cycles", "latency_ms", "energy_uj")
@@ -68,8 +124,9 @@ def test_every_limit_holds_back(binding):
     bounds = {name: 2 * getattr(large, name) for name in LIMITED}
     middle = (getattr(before, binding) + getattr(large, binding)) / 2
     limits = Limits(**{**bounds, binding: middle})
-    found, free = select(shape, gains, limits, tariff()), select(shape, gains, Limits(**bounds), tariff())
-    assert 0 < found.gain == pytest.approx(brute_force(shape, gains, limits, WIDTH_STEP))
+    options = splits(shape, gains)
+    found, free = (select(shape, options, each, tariff()) for each in (limits, Limits(**bounds)))
+    assert 0 < found.gain == pytest.approx(brute_force(shape, options, limits))
     assert found.gain < free.gain
 
 
@@ -83,10 +140,11 @@ def test_rounds_pay_with_what_they_are_told_to():
     gains = (np.full(16, -1.0), np.full(16, -1.0), np.full(16, 3.5), np.full(16, 1.0))
     chosen = {}
     for spend in ("energy_uj", "macs"):
-        selection = select_round(shape, gains, Limits(), 1.08, slowly, spend)
-        chosen[spend] = [len(index) for index in selection.chosen]
-        widths = tuple(c + k for c, k in zip(shape.widths, chosen[spend], strict=True))
-        price, before = (getattr(slowly.shape(NetShape(each, 20, 12)).whole, spend) for each in (widths, shape.widths))
+        options = splits(shape, gains)
+        selection = select_round(shape, options, Limits(), 1.08, slowly, spend)
+        chosen[spend] = selection.chosen
+        grown = grown_by(shape, options, selection)
+        price, before = (getattr(slowly.shape(each).whole, spend) for each in (grown, shape))
         assert price <= 1.08 * before
     assert chosen["energy_uj"][2] < chosen["macs"][2]
     assert chosen["energy_uj"][3] > chosen["macs"][3]
@@ -99,7 +157,7 @@ def test_tuned_kernels_bounds_are_kept(limit):
     gains = tuple(np.linspace(1, 2, width) for width in shape.widths)
     before, large = (getattr(tuned.shape(each).whole, limit) for each in (shape, NetShape((16, 24, 32), 10, 4)))
     bound = (before + large) / 2
-    found = select(shape, gains, Limits(**{limit: bound}), tuned)
-    grown = NetShape(tuple(c + len(i) for c, i in zip(shape.widths, found.chosen, strict=True)), 10, 4)
+    options = splits(shape, gains)
+    found = select(shape, options, Limits(**{limit: bound}), tuned)
     assert found.gain > 0
-    assert getattr(tuned.shape(grown).whole, limit) <= bound
+    assert getattr(tuned.shape(grown_by(shape, options, found)).whole, limit) <= bound
