@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from datasets.console import progress
 from kws_grow.methods.proposal import OffsetSettings, Proposal, Stream, halves
-from kws_grow.network import DsCnn
-from kws_grow.splitting import Batch, Directions, Probe, curvature_product
+from kws_grow.network import DsCnn, PathLayer, Rows
+from kws_grow.splitting import Batch, Directions, Probe, across_scale, curvature_product
 
 TINY = 1e-2  # offset of a column, in units(net): the softplus is smooth over it
 
@@ -47,24 +47,35 @@ def smallest_eigenpairs(net: DsCnn, batches: list[Batch], probe: Probe) -> tuple
 
 
 def splitting_matrices(net: DsCnn, batches: list[Batch], probe: Probe) -> list[Tensor]:
-    """Every path's, in units(net), symmetric: float64 [C, n, n] a path layer."""
+    """Every path's, in units(net), symmetric: float64 [C, n, n] a path layer. Restricted to what no norm undoes; what
+    one does has an eigenvalue above all others."""
     sizes = [sum(_sizes(layer)) for layer in net.paths]
-    matrices = [p.mix.weight.new_zeros(len(p.mix.weight), n, n, dtype=torch.float64)
-                for p, n in zip(net.paths, sizes, strict=True)]
+    columns = [[] for _ in net.paths]
+    undone = [[] for _ in net.paths]
     for column in progress(range(max(sizes)), "splitting matrices", unit="column", leave=False):
-        v = [_unit_rows(layer, column) for layer in net.paths]
-        for batch in batches:
-            for matrix, rows in zip(matrices, curvature_product(net, batch, v, probe), strict=True):
-                if column < matrix.shape[1]:
-                    matrix[:, :, column] += torch.cat([s.reshape(len(s), -1) for s in rows], 1).double() / len(batches)
-    return [(m + m.transpose(1, 2)) / 2 for m in matrices]
+        unit = [_unit_rows(layer, column) for layer in net.paths]
+        v = across_scale(net, unit)
+        products = [across_scale(net, curvature_product(net, batch, v, probe)) for batch in batches]
+        for i in (i for i, n in enumerate(sizes) if column < n):
+            columns[i].append(sum(_flat(product[i]) for product in products) / len(batches))
+            undone[i].append(_flat(unit[i]) - _flat(v[i]))
+    return [_symmetric(torch.stack(c, 2), torch.stack(n, 2)) for c, n in zip(columns, undone, strict=True)]
 
 
-def _sizes(layer) -> list[int]:
+def _symmetric(matrix: Tensor, undone: Tensor) -> Tensor:
+    return (matrix + matrix.transpose(1, 2)) / 2 + 10 * matrix.abs().amax((1, 2), keepdim=True) * undone
+
+
+def _flat(rows: Rows) -> Tensor:
+    """[C, n], float64."""
+    return torch.cat([u.reshape(len(u), -1) for u in rows], 1).double()
+
+
+def _sizes(layer: PathLayer) -> list[int]:
     return [p[0].numel() for p in layer.path_parameters()]
 
 
-def _unit_rows(layer, column: int) -> list[Tensor]:
+def _unit_rows(layer: PathLayer, column: int) -> Rows:
     """Direction `column` of every path; zero where it has fewer."""
     sizes = _sizes(layer)
     flat = torch.zeros(len(layer.mix.weight), sum(sizes), dtype=layer.mix.weight.dtype, device=layer.mix.weight.device)
