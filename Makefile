@@ -16,7 +16,7 @@ NET_OPTIONS = $(call option,RUN,run) $(call option,MODEL,model)
 KERNEL_OPTIONS = $(call option,KERNELS,kernels) $(call option,CMSIS_NN,cmsis-nn)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data grow-kws export-mcu simulate emulate verify boards cost compare calibrate bench bench-training bench-ranges bench-export test test-slow lint test-tools clean
+.PHONY: help setup data grow-kws export-mcu simulate emulate verify boards cost compare calibrate bench bench-training bench-index bench-ranges bench-export test test-slow lint test-tools clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ bench-training: $(READY) ## Clips a second of training a 64-channel DS-CNN [DEVI
 
 bench-export: $(READY) ## Seconds of an export; clips a second of host C and ONNX Runtime [RUN MODEL]
 	@$(COMMAND) export.bench $(NET_OPTIONS)
+
+bench-index: $(READY) ## Predicted against realised changes of the loss, split by split; exact against stochastic [DATA SEED]
+	@$(COMMAND) kws_grow.bench_index $(call option,DATA,data) $(call option,SEED,seed)
 
 bench-ranges: $(READY) ## Float against int8 by every method of ranges, and fine-tuned, of a committed net [DATA]
 	@$(COMMAND) kws_grow.bench_ranges $(call option,DATA,data)

@@ -233,9 +233,14 @@ def _prune(growth: Growth, config: GrowConfig, task: Task) -> str:
 
 
 def index_batches(source: CodeSource, config: GrowConfig, net: DsCnn, generator: torch.Generator) -> Iterator[Batch]:
-    """Endless batches for indexing: MFCC and labels."""
+    """Endless batches for indexing."""
+    return batches_of(source, config.schedule.index_batch, net, generator)
+
+
+def batches_of(source: CodeSource, batch: int, net: DsCnn, generator: torch.Generator) -> Iterator[Batch]:
+    """Endless batches of augmented training clips: MFCC and labels."""
     while True:
-        for codes, labels in source.batches(config.schedule.index_batch, generator):
+        for codes, labels in source.batches(batch, generator):
             yield mfcc(codes, net.n_coefficients), labels
 
 

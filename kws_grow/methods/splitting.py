@@ -30,9 +30,13 @@ class ExactSettings(OffsetSettings):
 
 
 def propose(net: DsCnn, batches: Stream, generator: torch.Generator, settings: ExactSettings) -> Proposal:
-    probe = Probe(TINY, lambda x: F.softplus(x, settings.sharpness))
-    values, v = smallest_eigenpairs(net, list(islice(batches(), settings.batches)), probe)
+    values, v = smallest_eigenpairs(net, list(islice(batches(), settings.batches)), smooth_probe(settings))
     return halves(net, tuple(-0.5 * settings.eps**2 * each.cpu().double().numpy() for each in values), v, settings.eps)
+
+
+def smooth_probe(settings: ExactSettings) -> Probe:
+    """The surrogate that has a second derivative."""
+    return Probe(TINY, lambda x: F.softplus(x, settings.sharpness))
 
 
 def smallest_eigenpairs(net: DsCnn, batches: list[Batch], probe: Probe) -> tuple[list[Tensor], Directions]:

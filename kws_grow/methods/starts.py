@@ -35,10 +35,13 @@ def uniform(seed: NetShape, limits: Limits, tariff: Tariff, times: float = 1.0) 
 
 
 def filled(shape: NetShape, limits: Limits, tariff: Tariff) -> NetShape:
-    """`shape` with four channels more in one layer after another, the last first, as long as they fit."""
-    for layer in reversed(range(len(shape.widths))):
-        wider = replace(shape, widths=tuple(w + WIDTH_STEP * (i == layer) for i, w in enumerate(shape.widths)))
-        shape = wider if fits(wider, limits, tariff) else shape
+    """`shape` with four channels more in one layer after another, the last first, as long as any fit."""
+    before = None
+    while shape != before:
+        before = shape
+        for layer in reversed(range(len(shape.widths))):
+            wider = replace(shape, widths=tuple(w + WIDTH_STEP * (i == layer) for i, w in enumerate(shape.widths)))
+            shape = wider if fits(wider, limits, tariff) else shape
     return shape
 
 

@@ -129,7 +129,7 @@ def test_ctrl_c_is_one_line_and_loses_nothing(words, tmp_path, environment):
 
 @pytest.mark.parametrize(("arguments", "says"), [
     (["--board", "nano34"], "nano33ble"),
-    (["--method", "magic"], "allowed: energy-aware, random"),
+    (["--method", "magic"], "allowed: splitting, energy-aware, signed"),
     (["--budget", "tiny"], "allowed: small, medium, large"),
     (["--budget", "ops<=1000"], "even the seed net exceeds it"),
     (["--budget", "ops<=-3"], "positive number"),

@@ -1,6 +1,7 @@
 """The loop on made-up clips: it learns, grows within its limits, and goes on after a stop as if there had been none."""
 
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -11,18 +12,45 @@ from datasets.console import UserError
 from export.budget import LIMIT_NAMES, Limits
 from export.shape import NetShape
 from kws_grow.augment import Augmentation, CodeSource, plain_codes
+from kws_grow.bench_index import agreement, judged
 from kws_grow.checkpoint import NAME, PREVIOUS, load_checkpoint, save_checkpoint
-from kws_grow.config import GrowConfig, Quantization, Schedule
-from kws_grow.grow import make_task
-from kws_grow.loop import Task, advance, final_net, growth_of, quantized_nets, seed_growth, state_of, why_none
-from kws_grow.methods import METHODS, IndexSettings
+from kws_grow.config import GrowConfig, Quantization, Reference, Schedule
+from kws_grow.grow import make_task, no_dearer
+from kws_grow.loop import (
+    Task,
+    advance,
+    final_net,
+    growth_of,
+    index_batches,
+    quantized_nets,
+    reference_shape,
+    seed_growth,
+    state_of,
+    why_none,
+)
+from kws_grow.methods import METHODS, settings_of
+from kws_grow.methods.proposal import IndexSettings, OffsetSettings
 from kws_grow.ranges import mean_square
+from kws_grow.selection import split_options
+from kws_grow.splitting import Probe, predicted_changes, random_directions, rayleigh_pass
 
 SCHEDULE = Schedule(seed_epochs=1, round_epochs=1, final_epochs=2, batch=32, index_batch=32, min_epoch_clips=256)
 TUNED = Quantization(qat=True, qat_epochs=2)
 LABELS = ("_silence_", "_unknown_", "one", "two")
 CONFIG = GrowConfig("made-up", "", LABELS, "nano33ble", (), "portable", "", "small", "energy-aware", 0, "cpu", 1,
                     seed_widths=(8, 8, 8), schedule=SCHEDULE, index=IndexSettings(steps=4, fresh=2))
+
+
+QUICK = {"splitting": "batches=1", "energy-aware": "steps=4 fresh=2", "signed": "steps=4 fresh=2", "width": "",
+         "firefly": "steps=4 fresh=2 channels=4", "random": "", "scratch": "", "prune-bn": "times=2",
+         "prune-l1": "times=2"}
+GROWING = [name for name, method in METHODS.items() if method.propose]
+REFERENCE = Reference("grown", (12, 8, 20), (0, 0, 0), (1, 1), 6)
+
+
+def config_of(method: str, **fields) -> GrowConfig:
+    """CONFIG by another method, with settings that take little time."""
+    return replace(CONFIG, method=method, index=settings_of(method, QUICK[method]), **fields)
 
 
 def task_of(config: GrowConfig, operations: float = 6e5) -> Task:
@@ -40,9 +68,9 @@ def run(config: GrowConfig, task: Task, stop_after: int = 10**6):
     return growth
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", GROWING)
 def test_grows_learns_and_stays_within_its_limits(method):
-    config = replace(CONFIG, method=method)
+    config = config_of(method)
     task = task_of(config)
     growth = run(config, task)
     rounds = [row for row in growth.log if "round" in row]
@@ -54,14 +82,106 @@ def test_grows_learns_and_stays_within_its_limits(method):
     assert [row["epoch"] for row in growth.log if "epoch" in row] == list(range(1, growth.epochs + 1))
     assert growth.log[-1]["dev_accuracy"] > 0.6
     for row in rounds:
-        if method == "energy-aware":
+        if method != "random":
             assert sum(x["predicted_gain"] for x in row["layers"]) == pytest.approx(row["predicted_gain"])
         assert tuple(x["after"] for x in row["layers"]) == tuple(row["widths"])
 
 
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in GROWING])
+def test_comparators_take_the_references_price_and_epochs(method):
+    config = config_of(method, reference=REFERENCE)
+    task = replace(task_of(config), limits=no_dearer(Limits(operations=1e9), reference_shape(config), tariff(), ""))
+    growth = run(config, task)
+    price = task.tariff.shape(growth.net.shape).whole.operations
+    assert growth.epochs == REFERENCE.epochs
+    assert 0.9 * task.limits.operations < price <= task.limits.operations
+    assert growth.log[-1]["dev_accuracy"] > 0.6
+    assert (growth.net.shape.widths == REFERENCE.widths) == (method == "scratch")
+
+
+def test_random_growth_takes_the_references_epochs_too():
+    config = config_of("random", reference=REFERENCE)
+    assert run(config, task_of(config)).epochs == REFERENCE.epochs
+
+
+def test_pruning_keeps_the_best_of_a_wider_net():
+    config = config_of("prune-l1", reference=REFERENCE)
+    task = task_of(config)
+    growth = seed_growth(config, task)
+    while growth.phase == "grow":
+        before = growth.net
+        advance(growth, config, task)
+    assert max(before.shape.widths) > max(growth.net.shape.widths)
+    lengths, kept = (net.paths[0].mix.weight.detach().abs().flatten(1).sum(1) for net in (before, growth.net))
+    torch.testing.assert_close(kept.sort().values, lengths.sort().values[-len(kept):])
+
+
+def test_slimming_shrinks_the_scales_of_norms():
+    """The penalty acts: without it the scales stay where they are."""
+    sums = []
+    for text in ("times=2 penalty=1e-9", "times=2 penalty=0.05"):
+        config = replace(config_of("prune-bn", reference=REFERENCE), index=settings_of("prune-bn", text))
+        net = run(config, task_of(config), 2).net
+        sums.append(sum(float(norm.weight.detach().abs().sum()) for path in net.paths for norm in path.norms()))
+    assert sums[1] < 0.8 * sums[0]
+
+
+def test_scratch_needs_a_reference():
+    with pytest.raises(UserError, match="name it by REFERENCE=RUN"):
+        seed_growth(config_of("scratch"), task_of(CONFIG))
+
+
 def test_methods_choose_differently():
-    first = [run(replace(CONFIG, method=method), task_of(CONFIG), 2).log[-1] for method in METHODS]
+    first = [run(config_of(method), task_of(CONFIG), 2).log[-1] for method in ("energy-aware", "random")]
     assert first[0]["layers"] != first[1]["layers"]
+
+
+def test_firefly_inserts_blocks_where_they_are_cheap():
+    """And the net with a block goes on growing, learns, and is resumed."""
+    config = config_of("firefly", seed_widths=(4, 4, 4))
+    task = task_of(config, 1e6)
+    growth = seed_growth(config, task)
+    free = replace(config.index, steps=30)
+    while growth.phase == "grow" and not sum(growth.net.shape.depths):
+        advance(growth, replace(config, index=free), task)
+    assert sum(growth.net.shape.depths) >= 1
+    again = growth_of(state_of(growth), config, task)
+    assert again.net.shape == growth.net.shape
+
+
+def test_diverged_training_keeps_the_last_good_net():
+    config = replace(CONFIG, schedule=replace(SCHEDULE, growing_lr=1e9))
+    task = task_of(config)
+    with pytest.raises(UserError, match=r"round 0, epoch 1: training diverged .* a GROWING_LR below 1e\+09") as error:
+        run(config, task)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("method", "text", "told"), [
+    ("random", "steps=3", "METHOD=random has no option 'steps'; allowed: eps"),
+    ("width", "eps=1", "METHOD=width has no option 'eps'; allowed: none"),
+    ("energy-aware", "eps=-1", "eps=-1: allowed are numbers above 0"),
+    ("energy-aware", "steps=2.5", "steps=2.5: allowed are whole numbers above 0"),
+    ("signed", "weight=1", "weight=1: allowed are numbers above 1"),
+    ("energy-aware", "steps", "steps=: allowed are whole numbers above 0")])
+def test_options_that_a_method_does_not_have(method, text, told):
+    with pytest.raises(UserError) as error:
+        settings_of(method, text)
+    assert told in str(error.value)
+
+
+def test_predictions_come_true_one_split_at_a_time():
+    """In float64, at the offset used, with the real activation, on clips that nothing was fitted to."""
+    source = task_of(CONFIG).source
+    net = run(replace(CONFIG, schedule=replace(SCHEDULE, final_epochs=4)), task_of(CONFIG)).net
+    settings = IndexSettings(steps=60, fresh=40)
+    batches = index_batches(source, CONFIG, net, torch.Generator().manual_seed(5))
+    v = rayleigh_pass(net, batches, random_directions(net, torch.Generator().manual_seed(6)), Probe(settings.eps),
+                      steps=settings.steps)
+    changes = predicted_changes(net, list(islice(batches, settings.fresh)), v, Probe(settings.eps))
+    told = agreement(judged(net, v, changes, settings.eps, list(islice(batches, 40))))
+    assert told["signs"] >= 0.95
+    assert 0.7 < told["slope"] < 1.3
 
 
 def assert_same(growth, other):
@@ -116,8 +236,9 @@ def test_fine_tuning_is_a_phase_that_changes_the_net(straight):
 
 def test_indexed_splits_lower_the_loss_more_than_random_ones():
     """Were the Rayleigh pass noise, its directions would lower the loss no more than random ones do."""
-    changes = {method: run(replace(CONFIG, method=method, index=IndexSettings(steps=60, fresh=4)), task_of(CONFIG), 2)
-               .log[-1] for method in METHODS}
+    settings = {"energy-aware": IndexSettings(steps=60, fresh=4), "random": OffsetSettings()}
+    changes = {method: run(replace(CONFIG, method=method, index=index), task_of(CONFIG), 2).log[-1]
+               for method, index in settings.items()}
     predicted, realised = (changes["energy-aware"][name] for name in ("predicted_gain", "realised_change"))
     assert predicted > 0
     assert realised < 0
@@ -158,9 +279,11 @@ def test_why_nothing_splits():
     shape, price = NetShape((8, 8, 8), 20, 4), tariff().shape(NetShape((8, 8, 8), 20, 4)).whole
     last, first = (tuple(np.full(8, float(i == layer)) for i in range(3)) for layer in (2, 0))
     limits = Limits(macs=price.macs + 4 * 8 * 125 + 4 * 4)  # four more in the last layer fit, and no others
-    assert why_none(shape, first, limits, tariff()).startswith("macs (macs<=")
-    assert why_none(shape, last, limits, tariff()).startswith("no split gains anything (macs<=")
-    assert why_none(shape, tuple(-gains for gains in first), Limits(macs=1), tariff()).startswith("no split gains")
+    options = {name: tuple(split_options(g, 8, 0) for g in gains)
+               for name, gains in {"first": first, "last": last, "none": tuple(-g for g in first)}.items()}
+    assert why_none(shape, options["first"], limits, tariff()).startswith("macs (macs<=")
+    assert why_none(shape, options["last"], limits, tariff()).startswith("no split gains anything (macs<=")
+    assert why_none(shape, options["none"], Limits(macs=1), tariff()).startswith("no split gains")
 
 
 def test_a_runs_name_is_short_whatever_its_budget():

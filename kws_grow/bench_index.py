@@ -1,0 +1,166 @@
+"""`make bench-index`: is what growth predicts what splits do? One path at a time of a seed net after a few epochs, at
+the offset used, in float64, on training clips that the directions were not fitted to; whether exact and stochastic
+indices agree; and what indexing takes beside an epoch."""
+
+import time
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from datasets.console import Parser, atomic_write, commit, finish, progress, run_command
+from datasets.load import load
+from export.shape import NetShape
+from kws_grow.augment import Augmentation, CodeSource, generator_for
+from kws_grow.config import Schedule
+from kws_grow.edits import grown, halved, unchanged
+from kws_grow.loop import batches_of
+from kws_grow.methods.proposal import IndexSettings
+from kws_grow.methods.splitting import ExactSettings, smallest_eigenpairs, smooth_probe
+from kws_grow.network import DsCnn
+from kws_grow.splitting import (
+    Batch,
+    Directions,
+    Probe,
+    batch_loss,
+    curvature_product,
+    offsets_of,
+    predicted_changes,
+    random_directions,
+    rayleigh_pass,
+    row_dot,
+)
+from kws_grow.training import make_optimizer, train_epoch
+
+OUT = Path("docs") / "results" / "index"
+JUDGED_CLIPS, BATCH = 4096, 256
+WIDTHS, EPOCHS = (16, 16, 16, 16, 16), 4
+EXACT_BATCHES = 8
+WORTH_TELLING = 1e-5  # of a predicted change
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Of one split. Changes of the loss."""
+
+    layer: int
+    path: int
+    predicted: float
+    realised: float
+
+
+def main() -> None:
+    parser = Parser(prog="python -m kws_grow.bench_index", description=__doc__)
+    parser.add_argument("--data", type=Path, help="as for grow-kws")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--every", type=int, default=1, help="judge every n-th path; default: %(default)s")
+    parser.add_argument("--out", type=Path, default=OUT)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    dataset = load(arguments.data, None)
+    source = CodeSource(dataset, "cpu", Augmentation(), Schedule().min_epoch_clips)
+    net, epoch_s = trained(source, len(dataset.labels), arguments.seed)
+    settings = IndexSettings()
+    started = time.monotonic()
+    v, changes = indexed(net, source, arguments.seed, settings)
+    index_s = time.monotonic() - started
+    judge = list(islice(stream(source, net, arguments.seed, "judge"), JUDGED_CLIPS // BATCH))
+    predictions = judged(net, v, changes, settings.eps, judge, arguments.every)
+    plot(predictions, arguments.out)
+    facts = {**agreement(predictions), "splits": len(predictions), "clips": JUDGED_CLIPS, "eps": settings.eps,
+             "rank_correlation": rank_correlation(net, source, arguments.seed),
+             "index_s": round(index_s, 1), "epoch_s": round(epoch_s, 1), "index_of_epoch": round(index_s / epoch_s, 2)}
+    finish({**facts, "dataset": dataset.name, "seed": arguments.seed, "commit": commit()}, arguments.out, "Indexed")
+
+
+def trained(source: CodeSource, n_labels: int, seed: int) -> tuple[DsCnn, float]:
+    """A seed net as the first round meets it, and the seconds of its last epoch."""
+    torch.manual_seed(seed)
+    net = DsCnn(NetShape(WIDTHS, n_labels=n_labels))
+    s = Schedule()
+    optimizer = make_optimizer(net, s.momentum, s.weight_decay)
+    for epoch in range(EPOCHS):
+        started = time.monotonic()
+        train_epoch(net, optimizer, source, s.batch, generator_for(seed, "epoch", epoch, device=source.device),
+                    lambda share: s.growing_lr, s.label_smoothing)
+    return net, time.monotonic() - started
+
+
+def stream(source: CodeSource, net: DsCnn, seed: int, name: str):
+    """Endless batches."""
+    return batches_of(source, BATCH, net, generator_for(seed, name, 0, device=source.device))
+
+
+def indexed(net: DsCnn, source: CodeSource, seed: int, settings: IndexSettings) -> tuple[Directions, list[Tensor]]:
+    """As the energy-aware method does it."""
+    batches, probe = stream(source, net, seed, "index"), Probe(settings.eps)
+    start = random_directions(net, generator_for(seed, "directions", 0, device=source.device))
+    v = rayleigh_pass(net, batches, start, probe, steps=settings.steps)
+    return v, predicted_changes(net, list(islice(batches, settings.fresh)), v, probe)
+
+
+def judged(net: DsCnn, v: Directions, changes: list[Tensor], eps: float, judge: list[Batch],
+           every: int = 1) -> list[Prediction]:
+    """Each split really made, alone."""
+    double = DsCnn(net.shape).double()
+    double.load_state_dict(net.state_dict())
+    batches = [(mfcc.double(), labels) for mfcc, labels in judge]
+    offsets = [[d.double() for d in rows] for rows in offsets_of(net, v, eps)]
+    before, done = batch_loss(double, batches), []
+    paths = [(layer, path) for layer, c in enumerate(net.shape.widths) for path in range(0, c, every)]
+    for layer, path in progress(paths, "splitting", unit="path", leave=False):
+        edits = [unchanged(double, i) for i in range(len(net.paths))]
+        edits[layer] = halved(double, layer, torch.tensor([path]), offsets[layer])
+        done.append(Prediction(layer, path, float(changes[layer][path]),
+                               batch_loss(grown(double, edits), batches) - before))
+    return done
+
+
+def agreement(predictions: list[Prediction]) -> dict:
+    """signs: share of those worth telling whose sign is right. slope: of realised on predicted, through zero."""
+    told = [p for p in predictions if abs(p.predicted) > WORTH_TELLING]
+    x, y = np.array([p.predicted for p in told]), np.array([p.realised for p in told])
+    return {"signs": float(np.mean(np.sign(x) == np.sign(y))), "slope": float(x @ y / (x @ x)), "told": len(told),
+            "correlation": float(np.corrcoef(x, y)[0, 1])}
+
+
+def rank_correlation(net: DsCnn, source: CodeSource, seed: int, steps: int = 120) -> float:
+    """Of exact and stochastic smallest eigenvalues, the latter from other clips; both by the smooth surrogate."""
+    probe = smooth_probe(ExactSettings())
+    exact, _ = smallest_eigenpairs(net, list(islice(stream(source, net, seed, "exact"), EXACT_BATCHES)), probe)
+    batches = stream(source, net, seed, "stochastic")
+    start = random_directions(net, generator_for(seed, "directions", 1, device=source.device))
+    v = rayleigh_pass(net, batches, start, probe, steps=steps)
+    found = [torch.zeros_like(rows[1]) for rows in v]
+    for batch in islice(batches, 2 * EXACT_BATCHES):
+        for total, rows, s in zip(found, v, curvature_product(net, batch, v, probe), strict=True):
+            total += row_dot(rows, s)
+    return float(spearmanr(torch.cat(exact), torch.cat(found)).statistic)
+
+
+def plot(predictions: list[Prediction], folder: Path) -> None:
+    """scatter.png."""
+    import matplotlib
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+    figure, axes = plt.subplots(figsize=(6, 6), layout="constrained")
+    for layer in sorted({p.layer for p in predictions}):
+        mine = [p for p in predictions if p.layer == layer]
+        axes.scatter([p.predicted for p in mine], [p.realised for p in mine], s=14, label=f"layer {layer}")
+    low = min(min(p.predicted, p.realised) for p in predictions)
+    axes.plot([low, 0], [low, 0], color="grey", lw=0.8)
+    axes.axhline(0, color="grey", lw=0.4)
+    axes.set(xlabel="predicted change of the loss", ylabel=f"realised, {JUDGED_CLIPS} other clips",
+             title="One split at a time, at the offset used")
+    axes.legend(fontsize="small")
+    with atomic_write(folder / "scatter.png") as temporary:
+        figure.savefig(temporary, dpi=110)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    run_command(main)
