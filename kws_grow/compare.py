@@ -3,7 +3,6 @@ docs/results/rows, and draws table and plots from the rows that are there."""
 
 import json
 import shutil
-import signal
 import sys
 from argparse import Namespace
 from collections.abc import Iterable
@@ -62,7 +61,6 @@ class State:
 
 def main() -> None:
     arguments = parse_arguments()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the runs are stopped with this
     plan = plan_of(arguments)
     state = state_of(plan)
     print(told(state))

@@ -14,7 +14,7 @@ from scipy.stats import ttest_rel
 
 from datasets.console import UserError, run_command
 from export.shape import NetShape
-from kws_grow import compare, jobs
+from kws_grow import compare, grow, jobs
 from kws_grow.compare import SCHEDULE, Plan, check_alike, grouped
 from kws_grow.comparison import differences, differences_table, index_share, standings
 from kws_grow.config import GrowConfig, Reference
@@ -278,9 +278,14 @@ def test_what_another_process_runs_is_left_to_it(bench):
 
 def test_what_runs_is_told(bench, capsys):
     bench.monkeypatch.setattr(jobs, "TELL_S", 0.0)
-    told = bench.base / "told"
-    bench.monkeypatch.setattr(jobs, "last_line", lambda log: told.touch() or last_line(log) if log.stat().st_size else "")
-    bench.waits = {unit(): told}
+    bench.waits = {unit(): bench.base / "told"}
+    last_line = jobs.last_line
+
+    def seen(log: Path) -> str:
+        if line := last_line(log):
+            (bench.base / "told").touch()
+        return line
+    bench.monkeypatch.setattr(jobs, "last_line", seen)
     bench("--methods", "energy-aware", "--seeds", "0")
     assert capsys.readouterr().out.count("compare-energy-aware-ops-2M-s0: working") == 1
 
@@ -404,6 +409,18 @@ def test_runs_named_go_side_by_side_as_before():
     assert '--draw "1"' in lines[1]
 
 
+@pytest.mark.parametrize(("data", "device"), [(None, None), (Path("words"), "cpu")])
+def test_the_command_of_a_unit_is_one_of_grow_kws(monkeypatch, data, device):
+    plan = Plan((), Path("rows"), Path("runs"), data, device, False)
+    monkeypatch.setattr("sys.argv", compare.command_of(unit("width", 3), plan)[3:])
+    arguments = grow.parse_arguments()
+    assert (arguments.method, arguments.seed, arguments.budget, arguments.threads) == ("width", 3, BUDGET, 1)
+    assert (arguments.run, arguments.reference) == (unit("width", 3).name, unit(seed=3).name)
+    assert (arguments.data, arguments.device) == (data, device or "auto")
+    assert grow.schedule_of(arguments) == SCHEDULE
+
+
+@pytest.mark.slow
 def test_real_runs_become_rows(tmp_path, monkeypatch):
     """A comparator takes price and epochs of the net that its reference grew."""
     words = tmp_path / "words"
