@@ -32,7 +32,7 @@ from kws_grow.rows import (
     takes_after,
 )
 
-SCHEDULE = Schedule(seed_epochs=5, round_epochs=3, final_epochs=24)  # of every unit
+SCHEDULE = Schedule(seed_epochs=2, round_epochs=1, final_epochs=13)  # of every unit
 OUT, LOGS = Path("docs") / "results" / "compare", Path("build") / "compare"
 FREE = ("method", "seed", "budget", "device", "threads", "reference")  # what rows of a method may differ in
 MOST_JOBS = 256
