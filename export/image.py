@@ -13,14 +13,16 @@ from pathlib import Path
 from datasets.console import UserError
 from datasets.features import MfccQuantizer
 from export.boards import Board, Region
+from export.detector import Detector, write_detector
 from export.feature_tables import write_feature_tables, write_mfcc_table, write_text
 from export.kernels import PORTABLE, KernelSet
 from export.networks import Network, write_networks
 from export.toolchain import ARM_TOOLS, find_tool, run_tool
 
 FIRMWARE = Path(__file__).resolve().parent.parent / "firmware"
-INCLUDES = ("app", "features", "kernels", "transport")
+INCLUDES = ("app", "features", "kernels", "stream", "transport")
 FEATURE_SOURCES = ("app/kws_clip.c", "features/kws_features.c")
+DETECTOR_SOURCES = ("app/kws_ear.c", "app/kws_stream.c", "stream/kws.c", "stream/kws_decide.c")
 WORK = "firmware"  # the folder for objects and tables beside the image
 STACK_BYTES = 4096
 OPTIMIZATION = "-O3"
@@ -34,10 +36,11 @@ _LINK = ("-nostartfiles", "--specs=nano.specs", "-Wl,--gc-sections", "-Wl,--buil
 @dataclass(frozen=True)
 class Features:
     """Our features in an image. quantizer: for the first network's input; chirp_crc: of their self-test, None where
-    it is not known."""
+    it is not known; detector: of words in a stream, None where the image has none."""
 
     quantizer: MfccQuantizer
     chirp_crc: int | None
+    detector: Detector | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def build_image(network_dir: Path, networks: tuple[Network, ...], board: Board, 
     script = linker_script(board.region("flash"), board.region("ram"))
     write_text(work / "board.ld", script)
     identity = _identity([*sources, *libraries], [work, Path(network_dir)], board, kernels, script)
-    _write_image_header(work, identity)
+    _write_image_header(work, identity, bool(features and features.detector))
     objects = _compile_all(sources, Path(network_dir), work, board, kernels)
     elf = _link([*objects, *libraries], kernels.link_flags, work, Path(out_dir), board)
     return _measure(elf, board, identity, networks)
@@ -108,14 +111,17 @@ def write_tables(networks: tuple[Network, ...], features: Features | None, work:
         return [write_networks(networks, work)]
     write_feature_tables(work)
     write_mfcc_table(features.quantizer, work)
-    return [write_networks(networks, work, True, features.chirp_crc), work / "kws_feature_tables.c"]
+    of_detector = [write_detector(features.detector, work)] if features.detector else []
+    return [write_networks(networks, work, True, features.chirp_crc), work / "kws_feature_tables.c", *of_detector]
 
 
 def _shared(features: Features | None) -> list[Path]:
     """The same sources on every board."""
     of_features = {FIRMWARE / name for name in FEATURE_SOURCES}
-    every = sorted({*FIRMWARE.glob("app/*.c"), *FIRMWARE.glob("kernels/*.c"), *of_features})
-    return [path for path in every if features is not None or path not in of_features]
+    of_detector = {FIRMWARE / name for name in DETECTOR_SOURCES}
+    every = {*FIRMWARE.glob("app/*.c"), *FIRMWARE.glob("kernels/*.c"), *of_features, *of_detector}
+    left_out = {*(of_features if features is None else ()), *(() if features and features.detector else of_detector)}
+    return sorted(every - left_out)
 
 
 def _of_core(kernels: KernelSet, board: Board) -> list[Path]:
@@ -137,10 +143,10 @@ def _identity(sources: list[Path], folders: list[Path], board: Board, kernels: K
     return digest.hexdigest()
 
 
-def _write_image_header(work: Path, identity: str) -> None:
+def _write_image_header(work: Path, identity: str, detector: bool) -> None:
     values = ", ".join(f"0x{byte:02x}" for byte in bytes.fromhex(identity))
     write_text(work / "kws_image.h", "/* Written by export.image. */\n"
-               f"#define KWS_STACK_BYTES {STACK_BYTES}\n#define KWS_IMAGE_IDENTITY {{{values}}}\n")
+               f"#define KWS_STACK_BYTES {STACK_BYTES}\n#define KWS_DETECTOR {int(detector)}\n#define KWS_IMAGE_IDENTITY {{{values}}}\n")
 
 
 def linker_script(flash: Region, ram: Region) -> str:
