@@ -82,7 +82,8 @@ def _header(detector: Detector) -> str:
             f"#define KWS_LABELS {len(detector.labels)}\n"
             f"#define KWS_FRAMES_PER_INFERENCE {detector.frames_per_inference}\n"
             f"#define KWS_AVERAGE_INFERENCES {detector.average_inferences}\n\n"
-            "extern const kws_config kws_detector_config;\nextern const char *const kws_labels[KWS_LABELS];\n\n#endif\n")
+            "extern const kws_config kws_detector_config;\nextern const char *const kws_labels[KWS_LABELS];\n\n"
+            "#endif\n")
 
 
 def _source(detector: Detector) -> str:

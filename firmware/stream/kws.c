@@ -39,8 +39,8 @@ int kws_init(kws_detector *detector, const kws_config *config, const kws_engine 
 
 /* ------------------------------------------------------------------ events */
 
-/* Modulo 2^32, as HOP_MS times a wrapped counter is, too. */
-static uint32_t time_ms(const kws_detector *detector) { return (detector->frames - 1) * HOP_MS + FRAME_MS; }
+/* HOP_MS times a counter that has wrapped is right modulo 2^32, too. */
+uint32_t kws_time_ms(uint32_t frames) { return (frames - 1) * HOP_MS + FRAME_MS; }
 
 static void enqueue(kws_detector *detector, uint16_t score) {
     if (detector->queued == KWS_QUEUE_EVENTS) {
@@ -48,7 +48,7 @@ static void enqueue(kws_detector *detector, uint16_t score) {
         return;
     }
     const unsigned place = ((unsigned)detector->first + detector->queued++) % KWS_QUEUE_EVENTS;
-    detector->queue[place] = (kws_event){time_ms(detector), detector->decision.top, score};
+    detector->queue[place] = (kws_event){kws_time_ms(detector->frames), detector->decision.top, score};
 }
 
 int kws_poll(kws_detector *detector, kws_event *event) {

@@ -64,6 +64,9 @@ int kws_feed(kws_detector *detector, const int16_t *samples, size_t count);
 /* Take the oldest event that waits. Returns 1, or 0 where there is none, or KWS_ERROR_ARGUMENT. */
 int kws_poll(kws_detector *detector, kws_event *event);
 
+/* Milliseconds from kws_init to the last sample of so many frames, modulo 2^32. */
+uint32_t kws_time_ms(uint32_t frames);
+
 #ifdef __cplusplus
 }
 #endif
