@@ -22,12 +22,13 @@ from export.checks import (
     rows_equal,
     table,
 )
-from export.emulator import ClipResult, Session
+from export.emulator import Session
 from export.graph import Graph
 from export.host import host_scores
 from export.host_features import host_codes
 from export.image import Image
 from export.kernels import KernelSet, load_kernels
+from export.link import ClipResult
 from export.mcu import Net, export_nets
 from export.runs import Run, clips_name, input_quantizer, net_parser, resolve, whole_number
 from export.toolchain import find_tool, host_compiler

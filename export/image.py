@@ -129,9 +129,14 @@ def _of_core(kernels: KernelSet, board: Board) -> list[Path]:
     return [path for folder in kernels.folders(board.core) for path in sorted(folder.glob("*.c"))]
 
 
+def _includes(board: Board) -> tuple[Path, ...]:
+    """Folders of the firmware's own headers."""
+    return tuple(dict.fromkeys([*(FIRMWARE / name for name in INCLUDES), *(path.parent for path in board.sources)]))
+
+
 def _identity(sources: list[Path], folders: list[Path], board: Board, kernels: KernelSet, script: str) -> str:
     """Hash of all that goes in: sources, libraries, headers, the linker's script, flags, compiler, board."""
-    folders = [*folders, *(FIRMWARE / name for name in INCLUDES), *kernels.folders(board.core)]
+    folders = [*folders, *_includes(board), *kernels.folders(board.core)]
     headers = [path for folder in folders for path in folder.glob("*.h") if path.name != "kws_image.h"]
     headers += [path for folder in kernels.includes for path in folder.rglob("*.h")]
     compiler = run_tool(["arm-none-eabi-gcc", "--version"], "the compiler's version").partition("\n")[0]
@@ -146,7 +151,8 @@ def _identity(sources: list[Path], folders: list[Path], board: Board, kernels: K
 def _write_image_header(work: Path, identity: str, detector: bool) -> None:
     values = ", ".join(f"0x{byte:02x}" for byte in bytes.fromhex(identity))
     write_text(work / "kws_image.h", "/* Written by export.image. */\n"
-               f"#define KWS_STACK_BYTES {STACK_BYTES}\n#define KWS_DETECTOR {int(detector)}\n#define KWS_IMAGE_IDENTITY {{{values}}}\n")
+               f"#define KWS_STACK_BYTES {STACK_BYTES}\n#define KWS_DETECTOR {int(detector)}\n"
+               f"#define KWS_IMAGE_IDENTITY {{{values}}}\n")
 
 
 def linker_script(flash: Region, ram: Region) -> str:
@@ -177,7 +183,7 @@ def _compile_all(sources: list[Path], network_dir: Path, work: Path, board: Boar
     flags = [*board.cpu_flags, *_FLAGS, *(f"-D{name}={value}u" for name, value in defines.items()),
              *(f"-D{name}" for name in (*kernels.defines, *kernels.core_defines(board.core))), f"-I{work}",
              f"-I{network_dir}",
-             *(f"-I{folder}" for folder in (*(FIRMWARE / name for name in INCLUDES), *kernels.folders(board.core))),
+             *(f"-I{folder}" for folder in (*_includes(board), *kernels.folders(board.core))),
              *(f"-isystem{folder}" for folder in kernels.includes)]
     objects, of_core = [work / f"{source.stem}.o" for source in sources], _of_core(kernels, board)
 

@@ -9,11 +9,12 @@ import pytest
 
 from datasets.console import UserError
 from datasets.features import CLIP_SAMPLES, N_FRAMES
-from export import emulator
+from export import link
 from export.boards import board_names, load_board
-from export.emulator import NetworkSizes, Session, protocol
+from export.emulator import Session
 from export.host_features import host_codes
 from export.image import build_image
+from export.link import NetworkSizes, protocol
 from export.self_test import chirp_crc
 from export.toolchain import have, install_line
 from tests.export import standin
@@ -194,12 +195,12 @@ def test_qemu_ends_with_its_session(image):
 
 
 def test_a_refusal_is_named_wherever_its_enum_stands(monkeypatch, tmp_path):
-    header = emulator.PROTOCOL.read_text().replace("enum kws_status", "enum kws_last { KWS_ODD = 2, KWS_END };\n"
+    header = link.PROTOCOL.read_text().replace("enum kws_status", "enum kws_last { KWS_ODD = 2, KWS_END };\n"
                                                    "enum kws_status").replace("KWS_FAULT }", "KWS_FAULT, KWS_MORE }")
     (tmp_path / "protocol.h").write_text(header + "enum kws_other { KWS_FIRST, KWS_SECOND };\n")
-    monkeypatch.setattr(emulator, "PROTOCOL", tmp_path / "protocol.h")
-    for parser in (emulator.protocol, emulator.protocol_enums):
-        monkeypatch.setattr(emulator, parser.__name__, parser.__wrapped__)
-    assert emulator._meaning(protocol()["BAD_CRC"], b"") == "refused: bad crc"
-    assert emulator._meaning(emulator.protocol()["MORE"], b"") == "refused: more"
-    assert emulator._meaning(99, b"") == "refused: status 99"
+    monkeypatch.setattr(link, "PROTOCOL", tmp_path / "protocol.h")
+    for parser in (link.protocol, link.protocol_enums):
+        monkeypatch.setattr(link, parser.__name__, parser.__wrapped__)
+    assert link._meaning(protocol()["BAD_CRC"], b"") == "refused: bad crc"
+    assert link._meaning(link.protocol()["MORE"], b"") == "refused: more"
+    assert link._meaning(99, b"") == "refused: status 99"

@@ -12,7 +12,6 @@
 #define NVIC_ICPR(n) REG(0xe000e280u + 4u * (n))
 
 enum { CACHE_ENABLED = 1 };
-enum { PATIENCE = 200000 }; /* passes of the wait; the crystal takes about 0.4 ms */
 
 void kws_board_init(void) {
     for (uint32_t n = 0; n < 2; n++) { /* what the boot loader left on (USB, timers) would fault here */
@@ -22,5 +21,5 @@ void kws_board_init(void) {
     NVMC_ICACHECNF = CACHE_ENABLED;
     CLOCK_EVENTS_HFCLKSTARTED = 0;
     CLOCK_TASKS_HFCLKSTART = 1;
-    for (uint32_t pass = 0; pass < PATIENCE && !CLOCK_EVENTS_HFCLKSTARTED; pass++) {}
+    kws_wait_for(&CLOCK_EVENTS_HFCLKSTARTED, 1, 1, KWS_WAIT_CRYSTAL); /* about 0.4 ms */
 }
