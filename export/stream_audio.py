@@ -11,7 +11,7 @@ from datasets.material import Material
 from datasets.names import sha1_of
 from datasets.noise import REGIONS, Recordings, coloured_noise
 from datasets.splits import dev_speakers, speaker_of
-from datasets.wav_folder import wav_names
+from datasets.wav_folder import official_parts, wav_names
 from datasets.waveforms import label_index, read_clips
 from export.stream_babble import babble
 
@@ -95,18 +95,19 @@ def _clips(material: Material, labels: Sequence[str], split: str):
     """Waveforms int16 [n, 16000] of the split's speakers, label indices, lines for those that cannot be read."""
     if material.wavs is None:
         raise UserError(f"{material.source}: holds images of clips, no waveforms; allowed: the WAVs beside them")
-    speakers = _speakers(material, split)
-    names = sorted((name for name in wav_names(material.wavs) if speaker_of(name.split("/")[1]) in speakers),
-                   key=lambda name: sha1_of(f"stream/{name}"))
+    names = sorted(_names(material, split), key=lambda name: sha1_of(f"stream/{name}"))
     waves, places, skipped = read_clips([material.wavs / name for name in names])
     return waves, [label_index(names[place].split("/")[0], labels) for place in places], skipped
 
 
-def _speakers(material: Material, split: str) -> set[str]:
-    """By the splits of training (datasets.splits). Of their clips more may be there as WAVs than as images."""
+def _names(material: Material, split: str) -> list[str]:
+    """WAVs of the split's speakers (datasets.splits); by the official lists those that are not among the images."""
     part = "training" if split == "dev" else split
-    there = {speaker for speaker, its in zip(material.speakers, material.parts, strict=True) if its == part}
-    return dev_speakers(there) if split == "dev" else there
+    speakers = {speaker for speaker, its in zip(material.speakers, material.parts, strict=True) if its == part}
+    chosen = dev_speakers(speakers) if split == "dev" else speakers
+    parts = official_parts(material.wavs) | dict(zip(material.names, material.parts, strict=True))
+    return [name for name in wav_names(material.wavs)
+            if speaker_of(name.split("/")[1]) in chosen and parts.get(name, "training") == part]
 
 
 def _sequence(clips: list[tuple[np.ndarray, int]], gap_s: tuple[float, float], rng: np.random.Generator):
