@@ -11,6 +11,7 @@ from export.boards import Board, load_board
 from export.c_writer import write_c
 from export.cost import Price, Tariff, summary_of_price
 from export.cost_report import layer_table
+from export.detector import check_graph, detector_of
 from export.graph import Graph, layer_shapes
 from export.image import WORK, Features, Image, build_image, discard_image, write_tables
 from export.kernels import KernelSet, load_kernels
@@ -100,7 +101,7 @@ def export_nets(nets: tuple[Net, ...], board: Board, folder: Path, kernels: Kern
     plans = tuple(_write_net(net, board, folder, kernels) for net in nets)
     constants = sum(sum(array_bytes(net.graph, kernels.kernel_of(board.core))) for net in nets)
     networks = tuple(net.network for net in nets)
-    features, left_out = _features(nets[0].graph)
+    features, left_out = _features(nets[0])
     if not have(*ARM_TOOLS):
         write_tables(networks, features, folder / WORK)
         untold = (*left_out, f"firmware image: {install_line(ARM_TOOLS[0])}")
@@ -132,12 +133,17 @@ def check_arena(graph: Graph, plan: Plan, board: Board) -> None:
                     "take a smaller net or a larger board")
 
 
-def _features(graph: Graph) -> tuple[Features | None, tuple[str, ...]]:
-    """Our features for the input of `graph`; or none, and why not."""
+def _features(net: Net) -> tuple[Features | None, tuple[str, ...]]:
+    """Our features for the input of a net, with its detector; or none, and why not."""
     try:
-        return Features(input_quantizer(graph), None), ()
+        quantizer = input_quantizer(net.graph)
     except UserError as error:
         return None, (f"features and the clip command: {error}",)
+    try:
+        check_graph(net.graph)
+    except UserError as error:
+        return Features(quantizer, None), (f"detector of words in a stream: {error}",)
+    return Features(quantizer, None, detector_of(net.run, net.graph)[0]), ()
 
 
 def _with_self_test(features: Features | None) -> tuple[Features | None, tuple[str, ...]]:

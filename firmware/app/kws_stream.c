@@ -28,7 +28,7 @@ static void feed(const int16_t *samples, size_t count) {
     const int status = kws_feed(&kws_ear, samples, count);
     heard.ticks += kws_ticks() - start;
     if (status) heard.status = status;
-    if (kws_ear.inferences != inferences) crc = kws_crc(crc, &kws_output, kws_networks[0].output_bytes);
+    if (kws_ear.inferences != inferences) crc = kws_crc(crc, (const uint8_t *)&kws_output, kws_networks[0].output_bytes);
 }
 
 void kws_stream_take(const int16_t *samples, size_t count, int first) {

@@ -4,13 +4,12 @@
 #else
 
 #include <immintrin.h>
-#include <string.h>
 
 #define kws_dot4_s8 kws_dot4_portable_s8
 #include "kws_dot_s8.c"
 #undef kws_dot4_s8
 
-enum { LANES = 16, FEW = 4 };
+enum { LANES = 16 };
 
 /* int8 [16] to int16. */
 static inline __m256i wide(const int8_t *x) { return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)x)); }
@@ -27,30 +26,13 @@ static inline __m256i behind(int32_t left) {
     return _mm256_loadu_si256((const __m256i *)(mask + left));
 }
 
-static inline int32_t word(const int8_t *x) {
-    int32_t bytes;
-    memcpy(&bytes, x, sizeof bytes);
-    return bytes;
-}
-
-/* Of FEW values each: all four rows at once. */
-static inline void dot_of_few(const int8_t *x, const int8_t *rows, int32_t row_stride, __m256i add, int32_t sums[4]) {
-    const __m128i four = _mm_set_epi32(word(rows + 3 * row_stride), word(rows + 2 * row_stride), word(rows + row_stride),
-                                       word(rows));
-    const __m256i value = _mm256_add_epi16(_mm256_cvtepi8_epi16(_mm_set1_epi32(word(x))), add);
-    const __m256i pairs = _mm256_madd_epi16(value, _mm256_cvtepi8_epi16(four));
-    const __m128i found = _mm_hadd_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
-    _mm_storeu_si128((__m128i *)sums, _mm_add_epi32(found, _mm_loadu_si128((const __m128i *)sums)));
-}
-
 void kws_dot4_s8(const int8_t *x, const int8_t *rows, int32_t row_stride, int32_t length, int32_t offset,
                  int32_t sums[4]) {
-    const __m256i add = _mm256_set1_epi16((int16_t)offset);
     if (length < LANES) {
-        if (length == FEW) dot_of_few(x, rows, row_stride, add, sums);
-        else kws_dot4_portable_s8(x, rows, row_stride, length, offset, sums);
+        kws_dot4_portable_s8(x, rows, row_stride, length, offset, sums);
         return;
     }
+    const __m256i add = _mm256_set1_epi16((int16_t)offset);
     __m256i sum[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
     for (int32_t i = 0; i + LANES <= length; i += LANES) {
         const __m256i value = _mm256_add_epi16(wide(x + i), add);
