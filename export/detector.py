@@ -131,6 +131,7 @@ def detector_of(run: Run, graph: Graph) -> tuple[Detector, str]:
         found = _read(folder / FILE)
         if found and found.pop("model_sha256", None) == graph.sha256:
             return _of_fields(found, folder / FILE, run, graph), str(folder / FILE)
+    _check_labels(run.labels, run.folder, graph)
     return Detector.of(run.labels), f"default ({DEFAULT_THRESHOLD} of {SCORE_ONE}); `make stream` picks one"
 
 
@@ -140,6 +141,11 @@ def check_graph(graph: Graph) -> None:
     if graph.output.dtype != "int8":
         raise UserError(f"tensor {graph.output.name}: output is {graph.output.dtype}; the detector takes int8 scores")
     _check("labels", graph.output.elements, 1, MAX_LABELS)
+
+
+def _check_labels(labels: tuple[str, ...], path: Path, graph: Graph) -> None:
+    if len(labels) != graph.output.elements:
+        raise UserError(f"{path}: {len(labels)} labels, and the net has {graph.output.elements} scores")
 
 
 def _read(path: Path) -> dict | None:
@@ -160,7 +166,5 @@ def _of_fields(fields: dict, path: Path, run: Run, graph: Graph) -> Detector:
                                for key, value in fields.items()})
     except TypeError as error:
         raise UserError(f"{path}: {error}; `make stream` writes it again") from error
-    if len(detector.labels) != graph.output.elements:
-        raise UserError(f"{path}: {len(detector.labels)} labels, and the net has {graph.output.elements} scores; "
-                        "`make stream` writes it again")
+    _check_labels(detector.labels, path, graph)
     return replace(detector, labels=run.labels) if run.named_labels else detector
