@@ -13,7 +13,7 @@ from export.cost import Price, Tariff, summary_of_price
 from export.cost_report import layer_table
 from export.detector import check_graph, detector_of
 from export.graph import Graph, layer_shapes
-from export.image import WORK, Features, Image, build_image, discard_image, write_tables
+from export.image import SLOWEST_MS, WORK, Features, Image, build_image, discard_image, write_tables
 from export.kernels import KernelSet, load_kernels
 from export.layer_memory import array_bytes
 from export.networks import Network, prefixes
@@ -107,7 +107,9 @@ def export_nets(nets: tuple[Net, ...], board: Board, folder: Path, kernels: Kern
         untold = (*left_out, f"firmware image: {install_line(ARM_TOOLS[0])}")
         return Exported(folder, nets, plans, constants, None, untold)
     features, untested = _with_self_test(features)
-    image = build_image(folder, networks, board, folder, features, kernels)
+    price, _ = price_of(nets[0], board, kernels)
+    image = build_image(folder, networks, board, folder, features, kernels,
+                        price.whole.latency_ms if price else SLOWEST_MS)
     return Exported(folder, nets, plans, constants, image, (*left_out, *untested))
 
 
@@ -169,7 +171,8 @@ def memory_map(exported: Exported, board: Board) -> str:
                 f"{exported.constant_bytes} B")
     rows = [("flash", image.flash_bytes, board.flash_bytes), ("RAM", image.ram_bytes, board.ram_bytes)]
     lines = [f"{name:<6}{used:>8} of {there} B ({100 * used / there:.1f} %)" for name, used, there in rows]
-    parts = (("arena", image.arena_bytes), ("buffers", image.buffer_bytes), ("stack", image.stack_bytes))
+    parts = (("arena", image.arena_bytes), ("audio", image.audio_bytes), ("buffers", image.buffer_bytes),
+             ("stack", image.stack_bytes))
     return "\n".join([*lines, *(f"  {name:<8}{size:>8} B" for name, size in parts)])
 
 

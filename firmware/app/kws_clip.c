@@ -8,7 +8,18 @@
 #error the input of the network is not KWS_N_FRAMES rows of the coefficients in kws_mfcc_table.h
 #endif
 
-uint8_t kws_clip_codes[KWS_N_FRAMES * KWS_N_MELS];
+#ifdef KWS_LISTENING
+#include "kws_audio.h"
+#include "kws_image.h"
+#if KWS_AUDIO_SAMPLES * 2 < KWS_N_FRAMES * KWS_N_MELS
+#error the ring, closed while the host sends clips, has no room for their codes
+#endif
+uint8_t *const kws_clip_codes = (uint8_t *)kws_audio_ring;
+#else
+static uint8_t codes_of_clip[KWS_CLIP_CODES];
+uint8_t *const kws_clip_codes = codes_of_clip;
+#endif
+
 uint32_t kws_clip_ticks;
 kws_features kws_clip_features;
 const kws_mfcc *const kws_clip_mfcc = &kws_network_mfcc;

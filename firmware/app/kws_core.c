@@ -29,7 +29,7 @@ static void count_wrap(void);
 #ifdef KWS_UART_INTERRUPT
 void kws_uart_interrupt(void); /* of the transport */
 #endif
-#ifdef KWS_MICROPHONE_INTERRUPT
+#if defined KWS_MICROPHONE_INTERRUPT && defined KWS_LISTENING
 void kws_microphone_interrupt(void); /* of the board */
 #endif
 
@@ -44,7 +44,7 @@ __attribute__((section(".vectors"), used)) static const vector vectors[] = {
 #ifdef KWS_UART_INTERRUPT
     [FIRST_INTERRUPT + KWS_UART_INTERRUPT] = kws_uart_interrupt,
 #endif
-#ifdef KWS_MICROPHONE_INTERRUPT
+#if defined KWS_MICROPHONE_INTERRUPT && defined KWS_LISTENING
     [FIRST_INTERRUPT + KWS_MICROPHONE_INTERRUPT] = kws_microphone_interrupt,
 #endif
 };
@@ -102,7 +102,7 @@ __attribute__((naked)) void kws_fault(void) {
 
 /* ------------------------------------------------------------------ waits and sleep */
 
-enum { PATIENCE = 400000 }; /* passes of a wait: ten cycles or so each, so 24 ms at 168 MHz, 250 ms at 16 MHz */
+enum { PATIENCE = 100000 }; /* passes of a wait: ten cycles or so each, so 6 ms at 168 MHz, 60 ms at 16 MHz */
 
 uint32_t kws_gave_up;
 

@@ -116,8 +116,8 @@ static void score_clip(const piece *last) {
     (void)last;
     if (!infer(&facts[1])) return;
     facts[2] = kws_stack_used();
-    reply_begin(KWS_OK, sizeof kws_clip_codes + network->input_bytes + network->output_bytes + sizeof facts);
-    reply_put(kws_clip_codes, sizeof kws_clip_codes);
+    reply_begin(KWS_OK, KWS_CLIP_CODES + network->input_bytes + network->output_bytes + sizeof facts);
+    reply_put(kws_clip_codes, KWS_CLIP_CODES);
     reply_put(&kws_input, network->input_bytes);
     put_scores(facts, sizeof facts);
 }

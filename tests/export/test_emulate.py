@@ -216,7 +216,7 @@ def test_bad_input_is_one_line(command, capsys, more, message):
 
 def test_another_image_on_the_board_is_noticed():
     hello = Hello("00" * 32, 4096, 0, True, 0, ())
-    image = emulate.Image(*[Path("x")] * 4, 0, 0, 0, 0, 0, "11" * 32, ("network",))
+    image = emulate.Image(*[Path("x")] * 4, 0, 0, 0, 0, 0, 0, "11" * 32, ("network",))
     with pytest.raises(UserError, match="another image"):
         check_identity(hello, image)
     assert check_identity(replace(hello, identity="11" * 32), image).features

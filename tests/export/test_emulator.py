@@ -13,7 +13,7 @@ from export import link
 from export.boards import board_names, load_board
 from export.emulator import Session
 from export.host_features import host_codes
-from export.image import build_image
+from export.image import STACK_BYTES, build_image
 from export.link import NetworkSizes, protocol
 from export.self_test import chirp_crc
 from export.toolchain import have, install_line
@@ -122,13 +122,13 @@ def test_what_the_image_refuses_it_goes_on_after(image):
 
 
 def test_the_stacks_high_water_mark_rises_with_what_is_used(image, tmp_path):
-    extra = "volatile uint8_t deep[2000]; for (int i = 0; i < 2000; i++) deep[i] = 1; sums[0] = deep[9];"
+    extra = "volatile uint8_t deep[900]; for (int i = 0; i < 900; i++) deep[i] = 1; sums[0] = deep[9];"
     deep = image_of(tmp_path, extra=extra)
     used = []
     for elf in (image, deep):
         with session(elf) as board:
             used.append(board.clip(clips()[2], board.hello()).stack_used)
-    assert 1500 <= used[1] - used[0] <= 2100
+    assert 500 <= used[1] - used[0] <= 950
 
 
 OVERFLOW = "volatile uint8_t deep[6000]; for (int i = 5999; i >= 0; i--) deep[i] = 1; sums[0] = deep[9];"
@@ -143,7 +143,7 @@ def test_a_stack_that_leaves_its_memory_faults(tmp_path):
 
 @pytest.mark.parametrize(("extra", "message"), [
     ("*(volatile int *)0xf0000000u = 1;", "faulted: exception [35] at pc 0x0000"),
-    (OVERFLOW, "used its whole stack of 4096 bytes"),
+    (OVERFLOW, f"used its whole stack of {STACK_BYTES} bytes"),
     ("return 3;", "refused: network failed"),
     ("for (;;) {}", "said nothing for 1 s"),
 ])
