@@ -54,8 +54,9 @@ board-test: $(READY) ## The firmware on a BOARD behind a serial PORT: same clips
 	@$(COMMAND) export.board_test $(NET_OPTIONS) $(KERNEL_OPTIONS) $(call option,PORT,port) $(call option,BOARD,board) \
 		$(call option,DATA,data) $(call option,CLIPS,clips) $(call option,LIMIT,limit)
 
-flash: $(READY) ## The net's firmware onto a BOARD, by its usual tool [BOARD PORT RUN MODEL KERNELS CMSIS_NN]
-	@$(COMMAND) export.flash $(NET_OPTIONS) $(KERNEL_OPTIONS) $(call option,BOARD,board) $(call option,PORT,port)
+flash: $(READY) ## The net's firmware onto a BOARD, by its usual tool; or the one in a folder IMAGE [BOARD PORT RUN MODEL KERNELS CMSIS_NN IMAGE]
+	@$(COMMAND) export.flash $(NET_OPTIONS) $(KERNEL_OPTIONS) $(call option,BOARD,board) $(call option,PORT,port) \
+		$(call option,IMAGE,image)
 
 arduino: $(READY) ## The net as a library for the Arduino IDE, with a sketch that listens [RUN MODEL KERNELS]
 	@$(COMMAND) export.arduino $(NET_OPTIONS) $(call option,KERNELS,kernels)

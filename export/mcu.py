@@ -12,6 +12,7 @@ from export.c_writer import write_c
 from export.cost import Price, Tariff, summary_of_price
 from export.cost_report import layer_table
 from export.detector import check_graph, detector_of
+from export.duty import DutyCycle
 from export.graph import Graph, layer_shapes
 from export.image import SLOWEST_MS, WORK, Features, Image, build_image, discard_image, write_tables
 from export.kernels import KernelSet, load_kernels
@@ -21,6 +22,7 @@ from export.onnx_writer import to_onnx
 from export.plan import Plan, op_bytes
 from export.runs import Run, input_quantizer, net_parser, resolve
 from export.self_test import FEATURES_FAILED, chirp_crc, network_test
+from export.stack import worst_stack_bytes
 from export.tflite_reader import read_tflite
 from export.toolchain import ARM_TOOLS, have, install_line
 
@@ -73,6 +75,17 @@ def main() -> None:
     for line in (*exported.left_out, *unpriced):
         print(f"left out: {line}")
     finish(summarize(run, exported, board, kernels, bill), exported.folder, f"Exported {run.name} for {board.title}")
+
+
+def listening_share(net: Net, board: Board, bill: Price) -> dict:
+    """Of the core, for a second of audio: its frames, and as many inferences as the net's detector makes. Nothing where
+    the net does not listen."""
+    try:
+        rate = detector_of(net.run, net.graph)[0].inferences_per_s
+    except UserError:
+        return {}
+    duty = DutyCycle(board, bill.frame.cycles, bill.whole.cycles, rate)
+    return {"inferences_per_s": rate, "core_share": round(duty.share, 4), "keeps_up": duty.keeps_up}
 
 
 def price_of(net: Net, board: Board, kernels: KernelSet) -> tuple[Price | None, tuple[str, ...]]:
@@ -184,8 +197,10 @@ def summarize(run: Run, exported: Exported, board: Board, kernels: KernelSet, bi
     costs_hash = {"costs_hash": Tariff.of(board, kernels.name).costs_hash} if bill else {}
     sizes = {**(summary_of_price(bill) if bill else {}), **costs_hash, "operations": 2 * macs, "macs": macs,
              "constant_bytes": exported.constant_bytes, "arena_bytes": exported.plans[0].arena_bytes}
+    sizes |= listening_share(net, board, bill) if bill else {}
     if image is not None:
-        sizes |= {"flash_bytes": image.flash_bytes, "ram_bytes": image.ram_bytes,
+        sizes |= {"audio_bytes": image.audio_bytes, "stack_worst_bytes": worst_stack_bytes(image),
+                  "flash_bytes": image.flash_bytes, "ram_bytes": image.ram_bytes,
                   "buffer_bytes": image.buffer_bytes, "stack_bytes": image.stack_bytes,
                   "image": str(image.elf), "image_sha256": image.identity}
     return {"run": run.name, "board": board.name, "core": board.core, "kernels": kernels.name, **sizes,

@@ -5,6 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* While it is closed the ring's memory is free for others. */
 extern int16_t kws_audio_ring[];
 
@@ -26,5 +30,9 @@ size_t kws_audio_peek(const int16_t **samples);
 
 /* Give the memory of the oldest `count` samples back. */
 void kws_audio_drop(size_t count);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
