@@ -15,7 +15,7 @@ from export.detector import check_graph, detector_of
 from export.duty import DutyCycle
 from export.graph import Graph, layer_shapes
 from export.image import SLOWEST_MS, WORK, Features, Image, build_image, discard_image, write_tables
-from export.kernels import KernelSet, load_kernels
+from export.kernels import CMSIS_NN, KernelSet, load_kernels
 from export.layer_memory import array_bytes
 from export.networks import Network, prefixes
 from export.onnx_writer import to_onnx
@@ -199,10 +199,11 @@ def summarize(run: Run, exported: Exported, board: Board, kernels: KernelSet, bi
              "constant_bytes": exported.constant_bytes, "arena_bytes": exported.plans[0].arena_bytes}
     sizes |= listening_share(net, board, bill) if bill else {}
     if image is not None:
-        sizes |= {"audio_bytes": image.audio_bytes, "stack_worst_bytes": worst_stack_bytes(image),
-                  "flash_bytes": image.flash_bytes, "ram_bytes": image.ram_bytes,
-                  "buffer_bytes": image.buffer_bytes, "stack_bytes": image.stack_bytes,
-                  "image": str(image.elf), "image_sha256": image.identity}
+        worst = {} if kernels.name == CMSIS_NN else {"stack_worst_bytes": worst_stack_bytes(image)}
+        sizes |= worst | {
+            "audio_bytes": image.audio_bytes, "flash_bytes": image.flash_bytes, "ram_bytes": image.ram_bytes,
+            "buffer_bytes": image.buffer_bytes, "stack_bytes": image.stack_bytes,
+            "image": str(image.elf), "image_sha256": image.identity}
     return {"run": run.name, "board": board.name, "core": board.core, "kernels": kernels.name, **sizes,
             "model_sha256": net.graph.sha256,
             "labels": list(run.labels), "dataset": run.dataset, "left_out": list(exported.left_out), "commit": commit()}
