@@ -88,6 +88,15 @@ def listening_share(net: Net, board: Board, bill: Price) -> dict:
     return {"inferences_per_s": rate, "core_share": round(duty.share, 4), "keeps_up": duty.keeps_up}
 
 
+def threshold_of(net: Net) -> dict:
+    """The detector's threshold, and where it is from. Nothing where the net does not listen."""
+    try:
+        detector, source = detector_of(net.run, net.graph)
+    except UserError:
+        return {}
+    return {"threshold": detector.threshold, "threshold_from": source}
+
+
 def price_of(net: Net, board: Board, kernels: KernelSet) -> tuple[Price | None, tuple[str, ...]]:
     """What the net is predicted to cost; or None, and why not."""
     try:
@@ -198,6 +207,7 @@ def summarize(run: Run, exported: Exported, board: Board, kernels: KernelSet, bi
     sizes = {**(summary_of_price(bill) if bill else {}), **costs_hash, "operations": 2 * macs, "macs": macs,
              "constant_bytes": exported.constant_bytes, "arena_bytes": exported.plans[0].arena_bytes}
     sizes |= listening_share(net, board, bill) if bill else {}
+    sizes |= threshold_of(net) if image is not None else {}
     if image is not None:
         worst = {} if kernels.name == CMSIS_NN else {"stack_worst_bytes": worst_stack_bytes(image)}
         sizes |= worst | {
