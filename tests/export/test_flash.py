@@ -43,6 +43,7 @@ def run(monkeypatch, *arguments: str) -> None:
 
 def exported(folder: Path, board: str) -> Path:
     """As `make export-mcu` leaves it."""
+    folder.mkdir()
     image = build_image(standin.write_network(folder / "network"), standin.network(), load_board(board), folder,
                         standin.FEATURES)
     (folder / "summary.json").write_text(json.dumps({"board": board, "image_sha256": image.identity}))
