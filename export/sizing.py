@@ -7,7 +7,6 @@ from pathlib import Path
 from datasets.features import N_FRAMES, MfccQuantizer
 from datasets.parallel import parallel_map
 from export.boards import Board
-from export.detector import Detector
 from export.footprint import Firmware, Footprint, up_to_word
 from export.graph import Graph
 from export.image import FIRMWARE, Features, Image
@@ -46,8 +45,7 @@ class Parts:
 def parts_of(sized: Sized) -> Parts:
     """Build it, and read its map."""
     graph = sized.layer.graph()
-    detector = Detector.of(tuple(f"class_{i}" for i in range(graph.output.elements)))
-    features = Features(MfccQuantizer.of(4.0, 10, sized.coefficients), 0, detector) if sized.coefficients else None
+    features = Features(MfccQuantizer.of(4.0, 10, sized.coefficients), 0) if sized.coefficients else None
     image = sized.bench.build((graph,), sized.folder, features)
     sections = sections_of(image)
     functions = functions_of(sections, "network", _functions(sized.bench, graph)).values()
