@@ -193,8 +193,8 @@ def test_a_given_model_is_exported_without_tensorflow_and_torch(tmp_path):
 @needs_arm_gcc
 @pytest.mark.parametrize(("kernels", "most"), [("portable", 20_000), ("tuned", 26_000)])
 def test_a_ds_cnns_code_is_small(kernels, most, tmp_path):
-    """Functions of the whole image, features, detector and protocol included, without weights and tables. Tuned kernels have a
-    function for every geometry, and this net no two of one."""
+    """Functions of the whole image, features, detector and protocol included, without weights and tables. Tuned kernels
+    have a function for every geometry, and this net no two of one."""
     mcu.export_nets(mcu.read_nets((resolve(None, COMMITTED),)), load_board("nano33ble"), tmp_path,
                     load_kernels(kernels, None))
     linked = (tmp_path / "firmware.map").read_text().partition("Linker script and memory map")[2]
