@@ -16,7 +16,7 @@ from datasets.console import UserError, run_command
 from export.shape import NetShape
 from kws_grow import compare, grow, jobs
 from kws_grow.compare import SCHEDULE, Plan, check_alike, grouped
-from kws_grow.comparison import differences, differences_table, index_share, standings
+from kws_grow.comparison import differences, differences_table, standings
 from kws_grow.config import GrowConfig, Reference
 from kws_grow.grow import reference_of
 from kws_grow.methods import METHODS, settings_of
@@ -360,11 +360,6 @@ def test_standings_are_of_their_seeds_alone():
         ("energy-aware", 2, pytest.approx(0.92), pytest.approx(0.04 / 2**0.5))
     assert second.figures["accuracy_int8"].deviation is None
     assert standings(rows, METHODS, "small") == []
-
-
-def test_the_share_of_the_index_passes_is_that_of_the_log():
-    assert index_share(row()) is None
-    assert index_share(row(log=({"round": 1, "index_s": 20.0}, {"round": 2, "index_s": 40.0}))) == pytest.approx(0.1)
 
 
 def test_nets_on_the_way_are_those_at_the_end_of_each_round():
