@@ -3,6 +3,7 @@ the offset used, in float64, on training clips that the directions were not fitt
 indices agree; and what indexing takes beside an epoch."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -18,6 +19,7 @@ from export.shape import NetShape
 from kws_grow.augment import Augmentation, CodeSource, generator_for
 from kws_grow.config import Schedule
 from kws_grow.edits import grown, halved, unchanged
+from kws_grow.grow import from_one, seed_of
 from kws_grow.loop import batches_of
 from kws_grow.methods.proposal import IndexSettings
 from kws_grow.methods.splitting import ExactSettings, smallest_eigenpairs, smooth_probe
@@ -56,8 +58,8 @@ class Prediction:
 def main() -> None:
     parser = Parser(prog="python -m kws_grow.bench_index", description=__doc__)
     parser.add_argument("--data", type=Path, help="as for grow-kws")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--every", type=int, default=1, help="judge every n-th path; default: %(default)s")
+    parser.add_argument("--seed", type=seed_of, default=0)
+    parser.add_argument("--every", type=from_one, default=1, help="judge every n-th path; default: %(default)s")
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -66,9 +68,10 @@ def main() -> None:
     net, epoch_s = trained(source, len(dataset.labels), arguments.seed)
     settings = IndexSettings()
     started = time.process_time()
-    v, changes = indexed(net, source, arguments.seed, settings)
+    batches = stream(source, net, arguments.seed, "index")
+    v, changes = indexed(net, batches, arguments.seed, settings)
     index_s = time.process_time() - started
-    judge = list(islice(stream(source, net, arguments.seed, "judge"), JUDGED_CLIPS // BATCH))
+    judge = list(islice(batches, JUDGED_CLIPS // BATCH))  # of the same pass over the clips, so that none comes twice
     predictions = judged(net, v, changes, settings.eps, judge, arguments.every)
     plot(predictions, arguments.out)
     facts = {**agreement(predictions), "splits": len(predictions), "clips": JUDGED_CLIPS, "eps": settings.eps,
@@ -90,15 +93,16 @@ def trained(source: CodeSource, n_labels: int, seed: int) -> tuple[DsCnn, float]
     return net, time.process_time() - started
 
 
-def stream(source: CodeSource, net: DsCnn, seed: int, name: str):
+def stream(source: CodeSource, net: DsCnn, seed: int, name: str) -> Iterator[Batch]:
     """Endless batches."""
     return batches_of(source, BATCH, net, generator_for(seed, name, 0, device=source.device))
 
 
-def indexed(net: DsCnn, source: CodeSource, seed: int, settings: IndexSettings) -> tuple[Directions, list[Tensor]]:
+def indexed(net: DsCnn, batches: Iterator[Batch], seed: int,
+            settings: IndexSettings) -> tuple[Directions, list[Tensor]]:
     """As the energy-aware method does it."""
-    batches, probe = stream(source, net, seed, "index"), Probe(settings.eps)
-    start = random_directions(net, generator_for(seed, "directions", 0, device=source.device))
+    probe = Probe(settings.eps)
+    start = random_directions(net, generator_for(seed, "directions", 0, device=net.classifier.weight.device))
     v = rayleigh_pass(net, batches, start, probe, steps=settings.steps)
     return v, predicted_changes(net, list(islice(batches, settings.fresh)), v, probe)
 

@@ -14,15 +14,18 @@ from export.shape import NetShape
 from kws_grow.network import DsCnn, ResidualBlock, Rows
 
 Values = dict[str, Tensor]  # by name, as of a state dict
+BLOCK_NAMES = tuple(name for name, _ in ResidualBlock(1).named_parameters())
 
 
 @dataclass(frozen=True)
 class Fresh:
     """New channels of a path layer. rows: one tensor [K, ...] a path parameter, over the channels before the edit.
-    columns: one tensor [out, K, ...] for each mix that reads the layer (DsCnn.mixes_behind), of its rows before it."""
+    columns: one tensor [out, K, ...] for each mix that reads the layer (DsCnn.mixes_behind), of its rows before it.
+    block: their rows in a block that comes with the same edit, closed."""
 
     rows: Rows
     columns: list[Tensor]
+    block: Rows | None = None
 
 
 @dataclass(frozen=True)
@@ -160,11 +163,14 @@ def _with_fresh_rows(name: str, value: Tensor, edit: LayerEdit, path: nn.Module,
     if edit.fresh is None:
         return value
     names, count = path.path_names(), len(edit.fresh.rows[0])
+    given = dict(zip(names, edit.fresh.rows, strict=True))
+    if edit.block is not None and edit.fresh.block is not None:
+        prefix = f"blocks.{len(path.blocks)}"
+        given |= {f"{prefix}.{name}": row for name, row in zip(BLOCK_NAMES, edit.fresh.block, strict=True)}
     local = name.split(".", 2)[2]
-    if fresh and local in names and names.index(local) < len(edit.fresh.rows):
-        return torch.cat([value, edit.fresh.rows[names.index(local)]])
-    ones = fresh and name.endswith(("running_var", "norm.weight"))
-    return torch.cat([value, value.new_full((count, *value.shape[1:]), float(ones))])
+    if fresh and local in given:
+        return torch.cat([value, given[local]])
+    return torch.cat([value, value.new_full((count, *value.shape[1:]), float(fresh and name.endswith("running_var")))])
 
 
 def _with_columns(name: str, value: Tensor, edits: list[LayerEdit], row: int | None, column: int,
@@ -198,7 +204,7 @@ def _deepened(values: Values, net: DsCnn, edits: list[LayerEdit]) -> Values:
         if edit.block is None:
             continue
         block = ResidualBlock(len(edit.block[0]))
-        given = dict(zip((name for name, _ in block.named_parameters()), edit.block, strict=True))
+        given = dict(zip(BLOCK_NAMES, edit.block, strict=True))
         prefix, like = f"paths.{layer}.blocks.{len(net.paths[layer].blocks)}", values["classifier.weight"]
         for name, value in block.state_dict().items():
             value = value.to(like.device) if not value.is_floating_point() else value.to(like)
@@ -211,10 +217,11 @@ def _named_moves(net: DsCnn, edits: list[LayerEdit]) -> Values:
             for name, move in zip(path.path_names(), edit.moves, strict=True)}
 
 
-def fresh_block(channels: int, generator: torch.Generator, like: Tensor) -> Rows:
-    """Parameters of a residual block that does nothing yet: its last gamma is zero; in ResidualBlock's order."""
+def fresh_block(rows: int, channels: int, generator: torch.Generator, like: Tensor) -> Rows:
+    """These many rows of the parameters of a residual block on `channels` that does nothing yet: its last gamma is
+    zero; in BLOCK_NAMES' order."""
     def draw(*shape: int) -> Tensor:
         fan_in = shape[1] * shape[2] * shape[3]
         return torch.randn(shape, generator=generator, device=like.device, dtype=like.dtype) * (2 / fan_in) ** 0.5
-    ones, zeros = like.new_ones(channels), like.new_zeros(channels)
-    return [draw(channels, 1, 3, 3), ones, zeros.clone(), draw(channels, channels, 1, 1), zeros.clone(), zeros.clone()]
+    ones, zeros = like.new_ones(rows), like.new_zeros(rows)
+    return [draw(rows, 1, 3, 3), ones, zeros.clone(), draw(rows, channels, 1, 1), zeros.clone(), zeros.clone()]

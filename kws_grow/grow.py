@@ -45,6 +45,7 @@ from kws_grow.loop import (
 from kws_grow.methods import METHODS, settings_of
 from kws_grow.ranges import RANGES
 from kws_grow.report import plot_growth, write_log, write_table
+from kws_grow.selection import WIDTH_STEP
 from kws_grow.training import accuracy
 
 SCHEDULE_OPTIONS = ("seed_epochs", "round_epochs", "final_epochs", "min_epoch_clips")
@@ -52,6 +53,7 @@ RATE_OPTIONS = ("growing_lr", "peak_lr", "round_factor")
 MAX_WIDTH, MAX_DEPTH, MAX_STRIDE = 1024, 16, 2
 RANGE_CLIPS = 2048  # training clips that the activation ranges are read off
 SPENDS = {"energy": "energy_uj", "macs": "macs"}  # by SPEND, quantities of export.cost.Cost
+ALIKE = ("labels", "dataset_sha256", "board", "kernels", "costs_hash")  # of a comparator and its reference
 QAT = "qat"         # name of the fine-tuned net among the candidates
 
 
@@ -61,7 +63,8 @@ def main() -> None:
     board, limits = load_board(arguments.board), parse_budget(arguments.budget)
     tariff = Tariff.of(board, arguments.kernels)
     method = known_method(arguments.method)
-    reference = arguments.reference and reference_of(arguments.reference, arguments.runs)
+    index = settings_of(method, arguments.index)
+    reference, shared = reference_of(arguments.reference, arguments.runs) if arguments.reference else (None, {})
     device = choose_device(arguments.device)
     torch.set_num_threads(arguments.threads)
     dataset = load(arguments.data, arguments.keywords)
@@ -70,9 +73,11 @@ def main() -> None:
         arguments.kernels, tariff.costs_hash, arguments.budget, method, arguments.seed, device, arguments.threads,
         arguments.spend, seed_widths=arguments.seed_widths, seed_depths=arguments.seed_depths,
         seed_strides=arguments.seed_strides, reference=reference, schedule=schedule_of(arguments),
-        index=settings_of(method, arguments.index),
+        index=index,
         quantization=Quantization(arguments.ranges, arguments.qat, arguments.qat_epochs))
     check_seed(config)
+    if reference:
+        check_alike(shared, config)
     task = make_task(config, dataset, limits, tariff)
     start_shape(config, task)
     folder = open_run(arguments.runs / (run_name(arguments.run) if arguments.run else config.run_name()), config)
@@ -105,17 +110,24 @@ def compared_in(limits: Limits, spend: str) -> list[str]:
     return named or [spend]
 
 
-def reference_of(name: str, runs: Path) -> Reference:
-    """What a comparator needs of a finished run. UserError where there is none."""
+def reference_of(name: str, runs: Path) -> tuple[Reference, dict]:
+    """What a comparator needs of a finished run, and what the two have to share. UserError where there is none."""
     folder = runs / run_name(name)
     try:
         summary = json.loads((folder / "summary.json").read_text())
         return Reference(folder.name, *(tuple(summary[key]) for key in ("widths", "depths", "strides")),
-                         summary["epochs"])
+                         summary["epochs"]), {key: summary[key] for key in ALIKE}
     except FileNotFoundError as error:
         raise UserError(f"REFERENCE={name}: no finished run in {runs}/ has that name") from error
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"REFERENCE={name}: its summary.json is damaged, or of another version of kws-grow") from error
+
+
+def check_alike(shared: dict, config: GrowConfig) -> None:
+    """UserError where the reference is of other data, board or costs."""
+    if differ := [key for key in ALIKE if shared[key] != json.loads(json.dumps(getattr(config, key)))]:
+        raise UserError(f"REFERENCE={config.reference.run}: differs in {', '.join(differ)}; allowed: a run that shares "
+                        f"{', '.join(ALIKE)}")
 
 
 def check_seed(config: GrowConfig) -> None:
@@ -192,7 +204,10 @@ def positive(text: str) -> float:
 
 def widths_of(text: str) -> tuple[int, ...]:
     """"16,16,16" -> (16, 16, 16). UserError where that is no list of widths."""
-    return _numbers("SEED_WIDTHS", text, 1, MAX_WIDTH)
+    widths = _numbers("SEED_WIDTHS", text, WIDTH_STEP, MAX_WIDTH)
+    if any(width % WIDTH_STEP for width in widths):
+        raise UserError(f"SEED_WIDTHS={text}: allowed are multiples of {WIDTH_STEP}")
+    return widths
 
 
 def depths_of(text: str) -> tuple[int, ...]:
@@ -256,6 +271,7 @@ def choose_device(name: str) -> str:
     if name != "cpu" and torch.cuda.is_available():
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
         torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.allow_tf32 = False  # its 10 bits are of the order of what splits are judged by
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 

@@ -26,10 +26,10 @@ from kws_grow.qat import QuantizedNet, make_tuner
 from kws_grow.ranges import Method, mean_square
 from kws_grow.selection import WIDTH_STEP, Option, Selection, select
 from kws_grow.splitting import Batch, batch_loss
-from kws_grow.training import AveragedWeights, accuracy, make_optimizer, one_cycle, train_epoch
+from kws_grow.training import AveragedWeights, accuracy, is_finite, make_optimizer, one_cycle, train_epoch
 
 PRUNED_AFTER = 1 / 3  # of all epochs
-JUDGE_BATCHES = 8  # of index_batch clips each, not used to fit directions
+JUDGE_BATCHES = 8  # of index_batch training clips each, drawn anew
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,22 @@ def start_shape(config: GrowConfig, task: Task) -> NetShape:
     """Of the net that training starts with. UserError where a growing method's own exceeds the budget."""
     seed = NetShape(config.seed_widths, config.n_coefficients, len(config.labels), config.seed_depths,
                     config.seed_strides)
-    price = task.tariff.shape(seed).whole
+    method = METHODS[config.method]
+    if method.start is None:
+        _check_fits(seed, "the seed net", config, task)
+        return seed
+    shape = method.start(seed, reference_shape(config), task.limits, task.tariff, config.index)
+    if not method.scores:  # what is pruned starts above the budget
+        _check_fits(shape, f"the net of METHOD={config.method}", config, task)
+    return shape
+
+
+def _check_fits(shape: NetShape, what: str, config: GrowConfig, task: Task) -> None:
+    price = task.tariff.shape(shape).whole
     if broken := task.limits.broken_by(price):
         facts = ", ".join(f"{name} {getattr(price, name):.6g} > {getattr(task.limits, name):.6g}" for name in broken)
-        raise UserError(f"BUDGET={config.budget!r} on {config.board}: even the seed net exceeds it ({facts}); "
-                        f"allowed: at least the price of SEED_WIDTHS, {','.join(map(str, seed.widths))}")
-    start = METHODS[config.method].start
-    return seed if start is None else start(seed, reference_shape(config), task.limits, task.tariff, config.index)
+        raise UserError(f"BUDGET={config.budget!r} on {config.board}: even {what} exceeds it ({facts}); "
+                        f"allowed: at least the price of widths {','.join(map(str, shape.widths))}")
 
 
 def reference_shape(config: GrowConfig) -> NetShape | None:
@@ -110,15 +119,16 @@ def _due(growth: Growth, config: GrowConfig) -> int:
     """Epochs until the next round."""
     s = config.schedule
     if METHODS[config.method].scores:
-        return round(PRUNED_AFTER * (config.reference.epochs if config.reference else s.seed_epochs + s.final_epochs))
+        return round(PRUNED_AFTER * (config.reference.epochs if config.reference else s.final_epochs))
     return s.round_epochs if growth.rounds else s.seed_epochs
 
 
 def _final_epochs(growth: Growth, config: GrowConfig) -> int:
-    """Of the final schedule; what the reference had in all, less those before."""
-    if config.reference is None:
+    """Of the final schedule. What the reference had in all, less those before; so too where a net was pruned."""
+    if config.reference is None and not METHODS[config.method].scores:
         return config.schedule.final_epochs
-    return max(1, config.reference.epochs - (growth.epochs - growth.epoch))
+    epochs = config.reference.epochs if config.reference else config.schedule.final_epochs
+    return max(1, epochs - (growth.epochs - growth.epoch))
 
 
 def _grow_epoch(growth: Growth, config: GrowConfig, task: Task) -> str:
@@ -182,16 +192,24 @@ def _train(growth: Growth, config: GrowConfig, task: Task, lr_at, name: str, pen
     else:
         loss = train_epoch(growth.tuned, growth.optimizer, task.source, s.batch, generator, lr_at, 0.0,
                            teacher=final_net(growth).eval())
-    if not isfinite(loss):
-        raise UserError(f"{name}, epoch {growth.epoch + 1}: training diverged (loss {loss}); the net of the last good "
-                        f"epoch, {growth.epochs} in all, is kept; allowed: a GROWING_LR below {s.growing_lr:g} or a "
-                        f"PEAK_LR below {s.peak_lr:g}")
+    if not (isfinite(loss) and is_finite(growth.net if growth.tuned is None else growth.tuned)):
+        raise UserError(f"{name}, epoch {growth.epoch + 1}: training diverged (loss {loss:g}); the checkpoint "
+                        f"keeps the net of the last good epoch, {growth.epochs} in all; allowed: "
+                        + _gentler(growth, config))
     growth.epoch += 1
     growth.epochs += 1
     share = accuracy(final_net(growth) if growth.tuned is None else growth.tuned, *task.dev)
     growth.log += ({"epoch": growth.epochs, "phase": name, "loss": loss, "dev_accuracy": share,
                     "widths": growth.net.shape.widths, "depths": growth.net.shape.depths},)
     return f"{name}, epoch {growth.epoch}: loss {loss:.3f}, dev {100 * share:.1f} %, widths {growth.net.shape.widths}"
+
+
+def _gentler(growth: Growth, config: GrowConfig) -> str:
+    """What to try where training diverged."""
+    s = config.schedule
+    if growth.phase == "qat":
+        return "QAT=0"
+    return f"GROWING_LR below {s.growing_lr:g}" if growth.phase == "grow" else f"PEAK_LR below {s.peak_lr:g}"
 
 
 def final_net(growth: Growth) -> DsCnn:

@@ -22,7 +22,7 @@ ROW, LOG = "row.json", "growth.jsonl"
 WEIGHTS = ("model.tflite", "net.npz")
 MOST_BYTES, MOST_LOG_BYTES = 1_000_000, 250_000  # of a committed file
 REFERENCE = "energy-aware"
-COMPARATORS = (*(name for name, method in METHODS.items() if method.propose is None), "random")
+COMPARATORS = tuple(name for name in METHODS if name != REFERENCE)
 LIKE_REFERENCE = ("widths", "depths", "strides", "epochs")
 
 

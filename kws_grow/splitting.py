@@ -20,6 +20,8 @@ Directions = list[Rows]    # one entry a path layer
 Batch = tuple[Tensor, Tensor]  # MFCC [b, 49, n], labels [b]
 Activation = Callable[[Tensor], Tensor]
 
+LEAST_SPREAD = 0.05  # of the differences between gains that may all be chance
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -111,16 +113,31 @@ def random_directions(net: DsCnn, generator: torch.Generator) -> Directions:
 
 
 def across_scale(net: DsCnn, v: Directions) -> Directions:
-    """v without its part along each row and each filter, whose scale the norm behind it undoes (DESIGN, Growth 6)."""
-    return [[u - _along(u, p.detach()) if p.ndim == 4 else u
-             for u, p in zip(rows, layer.path_parameters(), strict=True)]
-            for rows, layer in zip(v, net.paths, strict=True)]
+    """v in units(net) without its part along what a norm behind it undoes, or what only shares the outgoing column
+    otherwise (DESIGN, Growth 6): the scale of each row and filter, of each norm before a mix, and of the norms that a
+    stream's sums are made of together. There S v is nothing but the loss's ordinary gradient."""
+    return [_across(layer, scale, rows) for layer, scale, rows in zip(net.paths, units(net), v, strict=True)]
 
 
-def _along(u: Tensor, weight: Tensor) -> Tensor:
-    """The part of each row of u [C, ...] along the same row of `weight`."""
-    length = row_dot([weight], [weight]).clamp(min=1e-12)
-    return per_row(row_dot([u], [weight]) / length, u) * weight
+def _across(layer: PathLayer, scale: list[Tensor], rows: Rows) -> Rows:
+    rows, parameters = list(rows), layer.path_parameters()
+    for group in scale_groups(layer.path_names()):
+        dead = [parameters[i].detach() / scale[i] for i in group]
+        share = row_dot([rows[i] for i in group], dead) / row_dot(dead, dead).clamp(min=1e-12)
+        for i, u in zip(group, dead, strict=True):
+            rows[i] = rows[i] - per_row(share, u) * u
+    return rows
+
+
+def scale_groups(names: list[str]) -> list[list[int]]:
+    """Parameters of a path layer, by their places in `names`, that only scale something together."""
+    def place(name: str) -> list[int]:
+        return [i for i, each in enumerate(names) if each in (f"{name}.weight", f"{name}.bias")]
+    blocks = sorted({name.rsplit(".", 2)[0] for name in names if name.startswith("blocks.") and ".mix." in name})
+    stream = place("norm") + [i for block in blocks for i in place(f"{block}.norm")]
+    alone = ["mix", *(f"{b}.{part}" for b in blocks for part in ("depthwise", "depthwise_norm", "mix")),
+             "depthwise", "depthwise_norm"]
+    return [stream, *(group for group in map(place, alone) if group)]
 
 
 def rayleigh_pass(net: DsCnn, batches: Iterable[Batch], start: Directions, probe: Probe, *, steps: int,
@@ -169,15 +186,15 @@ def shrunken(slopes: Tensor, ways: Tensor) -> Tensor:
     """Mean slope of each path, drawn towards that of its layer as far as they differ by chance: [n, C] -> [C].
 
     Empirical Bayes (Efron and Morris, JASA 1975): chance is what the slopes at ways [n] scatter about a line through
-    zero. Of fewer than four paths or batches, the plain means.
+    zero. Never quite together, so that their order stays. Of fewer than four paths or batches, the plain means.
     """
     mean = slopes.mean(0)
     if min(slopes.shape) < 4:
         return mean
     line = ways[:, None].to(slopes) * (ways.to(slopes) @ slopes) / (ways @ ways)
     chance = ((slopes - line).square().sum(0) / (len(slopes) - 1)).mean() / len(slopes)
-    real = (mean.var() - chance).clamp(min=0)
-    return mean.mean() + (mean - mean.mean()) * real / (real + chance)
+    share = (1 - chance / mean.var().clamp(min=1e-30)).clamp(min=LEAST_SPREAD)
+    return mean.mean() + (mean - mean.mean()) * share
 
 
 def offsets_of(net: DsCnn, v: Directions, eps: float) -> Directions:

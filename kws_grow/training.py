@@ -70,6 +70,11 @@ def train_epoch(net: nn.Module, optimizer: torch.optim.Optimizer, source: CodeSo
     return float(total / steps)
 
 
+def is_finite(net: nn.Module) -> bool:
+    """Whether all parameters and buffers are numbers."""
+    return all(bool(value.isfinite().all()) for value in net.state_dict().values())
+
+
 @torch.no_grad()
 def probabilities(net: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """MFCC [b, 49, n] -> probabilities [b, labels]."""

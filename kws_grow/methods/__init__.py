@@ -59,6 +59,8 @@ def settings_of(method: str, text: str) -> object:
     given = {}
     for part in text.split():
         name, _, value = part.partition("=")
+        if name in given:
+            raise UserError(f"INDEX={text!r}: names {name} twice")
         if name not in known:
             raise UserError(f"INDEX={text!r}: METHOD={method} has no option {name!r}; allowed: "
                             + (", ".join(known) or "none"))
@@ -67,12 +69,12 @@ def settings_of(method: str, text: str) -> object:
 
 
 def _value(text: str, field, value: str) -> int | float:
-    above = field.metadata["above"]
+    above, below = field.metadata["above"], field.metadata.get("below", 1000)
     try:
         number = field.type(value)
     except ValueError:
         number = None
-    if number is None or not above < number < 1e6:
+    if number is None or not above < number < below:
         kind = "whole numbers" if field.type is int else "numbers"
-        raise UserError(f"INDEX={text!r}: {field.name}={value}: allowed are {kind} above {above}")
+        raise UserError(f"INDEX={text!r}: {field.name}={value}: allowed are {kind} above {above} and below {below}")
     return number

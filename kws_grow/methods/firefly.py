@@ -52,7 +52,7 @@ def propose(net: DsCnn, batches: Stream, generator: torch.Generator, settings: F
 def candidates(net: DsCnn, channels: int, generator: torch.Generator) -> list[LayerEdit]:
     """New channels with random rows and closed columns, and a new block, for every path layer."""
     return [replace(unchanged(net, i), fresh=_fresh_channels(net, i, channels, generator),
-                    block=fresh_block(len(layer.mix.weight), generator, layer.mix.weight))
+                    block=fresh_block(*2 * [len(layer.mix.weight)], generator, layer.mix.weight))
             for i, layer in enumerate(net.paths)]
 
 
@@ -66,7 +66,8 @@ def _fresh_channels(net: DsCnn, layer: int, count: int, generator: torch.Generat
     rows = [draw(p) + (p.ndim == 1 and name.endswith("weight"))
             for name, p in zip(path.path_names(), path.path_parameters(), strict=True)]
     columns = [mix.weight.new_zeros(len(mix.weight), count, *mix.weight.shape[2:]) for mix in net.mixes_behind(layer)]
-    return Fresh(rows, columns)
+    weight = path.mix.weight
+    return Fresh(rows, columns, fresh_block(count, len(weight), generator, weight))
 
 
 def fit(net: DsCnn, edits: list[LayerEdit], stream, settings: FireflySettings) -> list[LayerEdit]:
@@ -158,5 +159,6 @@ def _edit(net: DsCnn, layer: int, option: Option, gains: np.ndarray, offsets: Ro
     new = best[best >= width] - width
     if len(new):
         fresh = fitted.fresh
-        edit = replace(edit, fresh=Fresh([r[new] for r in fresh.rows], [c[:, new] for c in fresh.columns]))
+        edit = replace(edit, fresh=Fresh([r[new] for r in fresh.rows], [c[:, new] for c in fresh.columns],
+                                         [r[new] for r in fresh.block]))
     return replace(edit, block=fitted.block) if option.depth > depth else edit

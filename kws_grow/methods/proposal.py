@@ -29,7 +29,7 @@ class Proposal:
 class OffsetSettings:
     """eps: offset of a split, in units of each parameter group's RMS; the one that is also indexed with."""
 
-    eps: float = field(default=0.5, metadata={"above": 0})
+    eps: float = field(default=0.5, metadata={"above": 0, "below": 10})
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from kws_grow.network import DsCnn
 class Settings:
     """times: see prune_l1. penalty: of the sum of absolute scales."""
 
-    times: float = field(default=1.5, metadata={"above": 1})
+    times: float = field(default=1.5, metadata={"above": 1, "below": 8})
     penalty: float = field(default=1e-3, metadata={"above": 0})
 
 
@@ -23,13 +23,10 @@ def start(seed, reference, limits, tariff, settings: Settings):
 
 
 def scores(net: DsCnn) -> list[Tensor]:
-    """|gamma| of every path, the product over the norms in a row where there are two: [C] a path layer."""
-    return [_scale(layer) for layer in net.paths]
-
-
-def _scale(layer) -> Tensor:
-    scale = layer.norm.weight.detach().abs()
-    return scale if layer.depthwise_norm is None else scale * layer.depthwise_norm.weight.detach().abs()
+    """|gamma| of every path, the geometric mean over all its norms, so that long and short paths compare: [C] a path
+    layer."""
+    return [torch.stack([norm.weight.detach().abs().clamp(min=1e-12).log() for norm in layer.norms()]).mean(0).exp()
+            for layer in net.paths]
 
 
 def penalty(net: DsCnn, settings: Settings) -> Tensor:

@@ -14,7 +14,7 @@ from kws_grow.network import DsCnn
 class Settings:
     """times: the width pruned from, in widths of the uniform net that fills the budget."""
 
-    times: float = field(default=1.5, metadata={"above": 1})
+    times: float = field(default=1.5, metadata={"above": 1, "below": 8})
 
 
 def start(seed, reference, limits, tariff, settings: Settings):

@@ -2,7 +2,7 @@
 
 The paper's second derivative of the activation needs one that is smooth: a softplus stands in for ReLU while the matrix
 is made. One paired pass gives a column of every path's matrix, so a round costs as many passes as the largest path has
-parameters.
+parameters: several epochs of training, not one. What the splits gain is measured as for the other methods.
 """
 
 from dataclasses import dataclass, field
@@ -13,25 +13,28 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from datasets.console import progress
-from kws_grow.methods.proposal import OffsetSettings, Proposal, Stream, halves
+from kws_grow.methods.proposal import OffsetSettings, Proposal, Stream, as_gains, halves
 from kws_grow.network import DsCnn, PathLayer, Rows
-from kws_grow.splitting import Batch, Directions, Probe, across_scale, curvature_product
+from kws_grow.splitting import Batch, Directions, Probe, across_scale, curvature_product, predicted_changes
 
 TINY = 1e-2  # offset of a column, in units(net): the softplus is smooth over it
 
 
 @dataclass(frozen=True)
 class ExactSettings(OffsetSettings):
-    """batches: that the matrices are averaged over. sharpness: of the softplus log(1 + exp(sharpness x)) / sharpness.
-    """
+    """batches: that the matrices are averaged over. fresh: that measure the gains. sharpness: of the softplus
+    log(1 + exp(sharpness x)) / sharpness."""
 
     batches: int = field(default=4, metadata={"above": 0})
+    fresh: int = field(default=12, metadata={"above": 0})
     sharpness: float = field(default=4.0, metadata={"above": 0})
 
 
 def propose(net: DsCnn, batches: Stream, generator: torch.Generator, settings: ExactSettings) -> Proposal:
-    values, v = smallest_eigenpairs(net, list(islice(batches(), settings.batches)), smooth_probe(settings))
-    return halves(net, tuple(-0.5 * settings.eps**2 * each.cpu().double().numpy() for each in values), v, settings.eps)
+    stream = batches()
+    _, v = smallest_eigenpairs(net, list(islice(stream, settings.batches)), smooth_probe(settings))
+    changes = predicted_changes(net, list(islice(stream, settings.fresh)), v, Probe(settings.eps))
+    return halves(net, as_gains(changes), v, settings.eps)
 
 
 def smooth_probe(settings: ExactSettings) -> Probe:

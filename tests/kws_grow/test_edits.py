@@ -78,7 +78,7 @@ def test_fresh_columns_and_blocks_do_what_they_say():
 
 def test_a_block_goes_behind_the_others():
     net = small_net((4, 5), depths=(1, 0))
-    block = fresh_block(4, torch.Generator().manual_seed(0), net.classifier.weight)
+    block = fresh_block(4, 4, torch.Generator().manual_seed(0), net.classifier.weight)
     edit = unchanged(net, 0)
     new = grown(net, [LayerEdit(edit.source, edit.weight, edit.moves, None, block), unchanged(net, 1)])
     assert new.shape.depths == (2, 0)
@@ -153,3 +153,16 @@ def test_offsets_are_moves():
     new = grown(net, [unchanged(net, 0), halved(net, 1, torch.tensor([2]), offsets[1])])
     for old, now, d in zip(net.paths[1].path_parameters(), new.paths[1].path_parameters(), offsets[1], strict=True):
         torch.testing.assert_close(now[[2, 6]], torch.stack([old[2] + d[2], old[2] - d[2]]))
+
+
+def test_new_channels_learn_in_a_new_block():
+    """Their filters are not at zero, where ReLU passes no gradient, and their sums are closed."""
+    net = small_net((4, 5))
+    fresh = candidates(net, 2, torch.Generator().manual_seed(0))
+    edits = [LayerEdit(*vars(unchanged(net, i)).values()) for i in range(2)]
+    edits = [LayerEdit(e.source, e.weight, e.moves, f.fresh, f.block) for e, f in zip(edits, fresh, strict=True)]
+    new = grown(net, edits)
+    block = new.paths[0].blocks[0]
+    assert block.depthwise.weight[4:].all()
+    assert block.mix.weight[4:, :4].all()
+    assert not block.norm.weight.any()

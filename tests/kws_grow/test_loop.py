@@ -1,20 +1,25 @@
 """The loop on made-up clips: it learns, grows within its limits, and goes on after a stop as if there had been none."""
 
+from copy import deepcopy
 from dataclasses import replace
-from itertools import islice
+from itertools import combinations, islice, product, repeat
 
 import numpy as np
 import pytest
 import torch
-from helpers import made_up_dataset, tariff
+from helpers import made_up_clips, made_up_dataset, small_net, tariff
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from datasets.console import UserError
 from export.budget import LIMIT_NAMES, Limits
 from export.shape import NetShape
-from kws_grow.augment import Augmentation, CodeSource, plain_codes
+from kws_grow.augment import Augmentation, CodeSource, mfcc, plain_codes
 from kws_grow.bench_index import agreement, judged
 from kws_grow.checkpoint import NAME, PREVIOUS, load_checkpoint, save_checkpoint
 from kws_grow.config import GrowConfig, Quantization, Reference, Schedule
+from kws_grow.edits import grown, unchanged
 from kws_grow.grow import make_task, no_dearer
 from kws_grow.loop import (
     Task,
@@ -29,10 +34,14 @@ from kws_grow.loop import (
     why_none,
 )
 from kws_grow.methods import METHODS, settings_of
+from kws_grow.methods.firefly import FireflySettings, candidates, fit, gate_gains
 from kws_grow.methods.proposal import IndexSettings, OffsetSettings
+from kws_grow.methods.signed import best_ways, copied, path_gains, ways
+from kws_grow.network import DsCnn
 from kws_grow.ranges import mean_square
 from kws_grow.selection import split_options
-from kws_grow.splitting import Probe, predicted_changes, random_directions, rayleigh_pass
+from kws_grow.splitting import Probe, batch_loss, offsets_of, predicted_changes, random_directions, rayleigh_pass
+from kws_grow.training import is_finite
 
 SCHEDULE = Schedule(seed_epochs=1, round_epochs=1, final_epochs=2, batch=32, index_batch=32, min_epoch_clips=256)
 TUNED = Quantization(qat=True, qat_epochs=2)
@@ -132,8 +141,9 @@ def test_scratch_needs_a_reference():
 
 
 def test_methods_choose_differently():
-    first = [run(config_of(method), task_of(CONFIG), 2).log[-1] for method in ("energy-aware", "random")]
-    assert first[0]["layers"] != first[1]["layers"]
+    first = [run(config_of(method), task_of(CONFIG), 2).net for method in ("energy-aware", "random", "signed")]
+    for a, b in combinations([net.state_dict() for net in first], 2):
+        assert any(a[name].shape != b[name].shape or not torch.equal(a[name], b[name]) for name in a)
 
 
 def test_firefly_inserts_blocks_where_they_are_cheap():
@@ -150,20 +160,38 @@ def test_firefly_inserts_blocks_where_they_are_cheap():
 
 
 def test_diverged_training_keeps_the_last_good_net():
-    config = replace(CONFIG, schedule=replace(SCHEDULE, growing_lr=1e9))
+    config = replace(CONFIG, schedule=replace(SCHEDULE, seed_epochs=2))
     task = task_of(config)
-    with pytest.raises(UserError, match=r"round 0, epoch 1: training diverged .* a GROWING_LR below 1e\+09") as error:
-        run(config, task)
+    growth = seed_growth(config, task)
+    advance(growth, config, task)
+    saved = deepcopy(state_of(growth))  # as in a file
+    wild = replace(config, schedule=replace(config.schedule, growing_lr=1e30))
+    with pytest.raises(UserError, match=r"round 0, epoch 2: training diverged .* GROWING_LR below 1e\+30") as error:
+        advance(growth, wild, task)
     assert "\n" not in str(error.value)
+    assert "1 in all" in str(error.value)
+    again = growth_of(saved, config, task)
+    advance(again, config, task)
+    assert (again.epochs, growth.epochs) == (2, 1)
+
+
+def test_weights_that_are_no_numbers_are_divergence_too():
+    """The loss is taken before the last step: it may be fine where the weights no longer are."""
+    net = small_net()
+    assert is_finite(net)
+    net.paths[1].norm.running_var[2] = torch.inf
+    assert not is_finite(net)
 
 
 @pytest.mark.parametrize(("method", "text", "told"), [
     ("random", "steps=3", "METHOD=random has no option 'steps'; allowed: eps"),
     ("width", "eps=1", "METHOD=width has no option 'eps'; allowed: none"),
-    ("energy-aware", "eps=-1", "eps=-1: allowed are numbers above 0"),
+    ("energy-aware", "eps=-1", "eps=-1: allowed are numbers above 0 and below 10"),
     ("energy-aware", "steps=2.5", "steps=2.5: allowed are whole numbers above 0"),
     ("signed", "weight=1", "weight=1: allowed are numbers above 1"),
-    ("energy-aware", "steps", "steps=: allowed are whole numbers above 0")])
+    ("energy-aware", "steps", "steps=: allowed are whole numbers above 0"),
+    ("energy-aware", "eps=1 eps=2", "names eps twice"), ("prune-l1", "times=1000", "above 1 and below 8"),
+    ("firefly", "channels=500000", "below 1000")])
 def test_options_that_a_method_does_not_have(method, text, told):
     with pytest.raises(UserError) as error:
         settings_of(method, text)
@@ -172,16 +200,101 @@ def test_options_that_a_method_does_not_have(method, text, told):
 
 def test_predictions_come_true_one_split_at_a_time():
     """In float64, at the offset used, with the real activation, on clips that nothing was fitted to."""
-    source = task_of(CONFIG).source
     net = run(replace(CONFIG, schedule=replace(SCHEDULE, final_epochs=4)), task_of(CONFIG)).net
-    settings = IndexSettings(steps=60, fresh=40)
-    batches = index_batches(source, CONFIG, net, torch.Generator().manual_seed(5))
-    v = rayleigh_pass(net, batches, random_directions(net, torch.Generator().manual_seed(6)), Probe(settings.eps),
-                      steps=settings.steps)
-    changes = predicted_changes(net, list(islice(batches, settings.fresh)), v, Probe(settings.eps))
-    told = agreement(judged(net, v, changes, settings.eps, list(islice(batches, 40))))
+    index = IndexSettings(steps=60, fresh=40)
+    batches = index_batches(task_of(CONFIG).source, CONFIG, net, torch.Generator().manual_seed(5))
+    v = rayleigh_pass(net, batches, random_directions(net, torch.Generator().manual_seed(6)), Probe(index.eps),
+                      steps=index.steps)
+    changes = predicted_changes(net, list(islice(batches, index.fresh)), v, Probe(index.eps))
+    others = CodeSource(replace(made_up_dataset(), train=made_up_clips(160, 7)), "cpu", CONFIG.augmentation, 1280)
+    judge = list(islice(index_batches(others, CONFIG, net, torch.Generator().manual_seed(7)), 40))
+    told = agreement(judged(net, v, changes, index.eps, judge))
     assert told["signs"] >= 0.95
     assert 0.7 < told["slope"] < 1.3
+
+
+def trained_on_clips():
+    """(net, its clips as one batch), float64."""
+    config = replace(CONFIG, schedule=replace(SCHEDULE, seed_epochs=3))
+    net = DsCnn(NetShape((8, 8, 8), 20, 4)).double()
+    net.load_state_dict(run(config, task_of(config), 3).net.state_dict())
+    codes, labels = plain_codes(made_up_dataset().train, "cpu")
+    return net, (mfcc(codes, 20).double(), labels)
+
+
+def test_signed_gains_are_what_the_copies_do(monkeypatch):
+    """Each way, one path at a time, at a small offset, with a smooth activation: gains in the papers' table."""
+    monkeypatch.setattr(F, "relu", F.softplus)
+    net, batch = trained_on_clips()
+    probe, g = Probe(1e-2, F.softplus), torch.Generator().manual_seed(0)
+    ends = [rayleigh_pass(net, repeat(batch), random_directions(net, g), probe, steps=40, largest=each)
+            for each in (False, True)]
+    low, high = (predicted_changes(net, [batch] * 3, v, probe) for v in ends)
+    low_offsets, high_offsets = (offsets_of(net, v, probe.eps) for v in ends)
+    gains = path_gains(-low[1].numpy(), high[1].numpy(), ways(3.0))
+    before = batch_loss(net, [batch])
+    for way, copies in list(enumerate(ways(3.0)))[1:]:
+        chosen = [copies if path == 2 else ways(3.0)[0] for path in range(8)]
+        edits = [unchanged(net, 0), copied(net, 1, chosen, low_offsets[1], high_offsets[1]), unchanged(net, 2)]
+        realised = batch_loss(grown(net, edits), [batch]) - before
+        assert realised == pytest.approx(-gains[2, way], rel=0.1, abs=1e-9), copies
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 6), st.integers(0, 10**6), st.floats(1.1, 5.0))
+def test_best_ways_are_brute_forces(paths, seed, c):
+    rng, table = np.random.default_rng(seed), ways(c)
+    gains = path_gains(rng.normal(0, 1, paths), rng.normal(0, 1, paths), table)
+    found = best_ways(gains, table)
+    added = np.array([len(way.moves) - 1 for way in table])
+    for most, (total, chosen) in found.items():
+        sets = [s for s in product(range(len(table)), repeat=paths) if added[list(s)].sum() == most
+                and all(w == 0 or gains[p, w] > 0 for p, w in enumerate(s))]
+        assert total == pytest.approx(max(sum(gains[p, w] for p, w in enumerate(s)) for s in sets))
+        assert added[chosen].sum() == most
+        assert sum(gains[p, w] for p, w in enumerate(chosen)) == pytest.approx(total)
+
+
+def test_gates_gain_what_opening_them_does():
+    """All together: the integral of all slopes is the change of the loss."""
+    net, batch = trained_on_clips()
+    new = candidates(net, 4, torch.Generator().manual_seed(0))
+    edits = fit(net, new, repeat(batch), FireflySettings(steps=15))
+    channels, blocks = gate_gains(net, edits, [batch] * 24)
+    realised = batch_loss(grown(net, edits), [batch]) - batch_loss(net, [batch])
+    assert realised < 0
+    assert sum(map(float, (each.sum() for each in channels))) + sum(blocks) == pytest.approx(-realised, rel=0.02)
+
+
+def test_slimming_compares_short_and_long_paths():
+    """Equal scales everywhere are equal scores, in the last layer too."""
+    net = small_net((4, 4, 4), depths=(1, 0, 0))
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.constant_(module.weight, 0.3)
+    for each in METHODS["prune-bn"].scores(net):
+        torch.testing.assert_close(each, torch.full((4,), 0.3, dtype=torch.float64))
+
+
+def test_scratch_stays_within_the_budget_too():
+    config = config_of("scratch", reference=replace(REFERENCE, widths=(64, 64, 64)))
+    with pytest.raises(UserError, match="even the net of METHOD=scratch exceeds it"):
+        seed_growth(config, task_of(config))
+    small = config_of("scratch", reference=replace(REFERENCE, widths=(4, 4, 4)))
+    assert seed_growth(small, task_of(small, 2e5)).net.shape.widths == (4, 4, 4)  # smaller than the seed
+
+
+@pytest.mark.parametrize("method", ["signed", "firefly", "prune-bn", "width"])
+def test_every_kind_of_method_is_resumed_to_the_same_bytes(method):
+    torch.set_num_threads(1)
+    config = config_of(method, reference=REFERENCE)
+    whole, growth = run(config, task_of(config)), seed_growth(config, task_of(config))
+    while growth.phase != "done":
+        advance(growth, config, task_of(config))
+        growth = growth_of(state_of(growth), config, task_of(config))
+    assert growth.log == whole.log
+    for name, value in final_net(growth).state_dict().items():
+        assert torch.equal(value, final_net(whole).state_dict()[name]), name
 
 
 def assert_same(growth, other):
@@ -236,9 +349,9 @@ def test_fine_tuning_is_a_phase_that_changes_the_net(straight):
 
 def test_indexed_splits_lower_the_loss_more_than_random_ones():
     """Were the Rayleigh pass noise, its directions would lower the loss no more than random ones do."""
-    settings = {"energy-aware": IndexSettings(steps=60, fresh=4), "random": OffsetSettings()}
+    indices = {"energy-aware": IndexSettings(steps=60, fresh=4), "random": OffsetSettings()}
     changes = {method: run(replace(CONFIG, method=method, index=index), task_of(CONFIG), 2).log[-1]
-               for method, index in settings.items()}
+               for method, index in indices.items()}
     predicted, realised = (changes["energy-aware"][name] for name in ("predicted_gain", "realised_change"))
     assert predicted > 0
     assert realised < 0

@@ -47,12 +47,22 @@ def explicit_matrix(net, batch, layer: int, channel: int) -> np.ndarray:
     return torch.autograd.functional.hessian(loss, torch.zeros(sum(sizes), dtype=torch.float64)).numpy()
 
 
+def dead_directions(net, layer: int) -> list[list[torch.Tensor]]:
+    """In units(net), written out: the scale of each row and filter, of each norm before a mix, of the sums' norms."""
+    path, names = net.paths[layer], net.paths[layer].path_names()
+    blocks = [f"blocks.{i}." for i in range(len(path.blocks))]
+    groups = [["mix.weight"], ["depthwise.weight"], ["depthwise_norm.weight", "depthwise_norm.bias"],
+              *([f"{b}depthwise.weight"] for b in blocks), *([f"{b}mix.weight"] for b in blocks),
+              *([f"{b}depthwise_norm.weight", f"{b}depthwise_norm.bias"] for b in blocks),
+              ["norm.weight", "norm.bias", *(f"{b}norm.{part}" for b in blocks for part in ("weight", "bias"))]]
+    return [[p.detach() / scale * (name in group)
+             for name, p, scale in zip(names, path.path_parameters(), units(net)[layer], strict=True)]
+            for group in groups if group[0] in names]
+
+
 def restricted(net, matrix: np.ndarray, layer: int, channel: int) -> np.ndarray:
-    """The matrix without the directions along the path's row and filters, by orthogonal complement."""
-    parts = [(p.detach() * (p.ndim == 4 and i == k)) for k, q in enumerate(net.paths[layer].path_parameters())
-             if q.ndim == 4 for i, p in enumerate(net.paths[layer].path_parameters())]
-    n = len(net.paths[layer].path_parameters())
-    dead = np.array([flat_row(parts[i : i + n], channel) for i in range(0, len(parts), n)])
+    """The matrix without the dead directions, by orthogonal complement."""
+    dead = np.array([flat_row(rows, channel) for rows in dead_directions(net, layer)])
     basis = np.linalg.svd(dead)[2][len(dead):]
     return basis.T @ basis @ matrix @ basis.T @ basis
 
@@ -118,9 +128,10 @@ def test_change_is_predicted_at_a_large_offset():
     assert at_end != pytest.approx(realised, rel=0.2)
 
 
+@pytest.mark.parametrize("shape", [{"widths": (3, 4)}, {"widths": (3, 4), "depths": (1, 0), "strides": (2,)}])
 @pytest.mark.parametrize("largest", [False, True])
-def test_rayleigh_pass_finds_numpys_eigenpair(largest):
-    net = small_net((3, 4))
+def test_rayleigh_pass_finds_numpys_eigenpair(largest, shape):
+    net = small_net(**shape)
     batch = small_batch(net, 16)
     start = random_directions(net, torch.Generator().manual_seed(0))
     v = rayleigh_pass(net, repeat(batch), start, SMALL, steps=300, lr=0.05, largest=largest)
@@ -129,8 +140,9 @@ def test_rayleigh_pass_finds_numpys_eigenpair(largest):
         matrix = restricted(net, explicit_matrix(net, batch, layer, channel), layer, channel)
         eigenvalues, vectors = np.linalg.eigh(matrix)
         end, beside = (-1, -2) if largest else (0, 1)
-        assert float(values[layer][channel]) == pytest.approx(eigenvalues[end], rel=0.03, abs=1e-5)
-        if abs(eigenvalues[beside] - eigenvalues[end]) > 0.2 * abs(eigenvalues[end]):
+        apart = abs(eigenvalues[beside] - eigenvalues[end]) > 0.2 * abs(eigenvalues[end])
+        assert float(values[layer][channel]) == pytest.approx(eigenvalues[end], rel=0.03 if apart else 0.12, abs=1e-5)
+        if apart:
             assert abs(flat_row(v[layer], channel) @ vectors[:, end]) > 0.97
 
 
@@ -162,23 +174,26 @@ def test_exact_and_stochastic_indices_agree():
     assert spearmanr(torch.cat(found), torch.cat(exact)).statistic >= 0.95
 
 
-def test_scale_of_a_row_is_no_direction():
-    """Batch norm undoes it, so a split along it would be dead (DESIGN, Growth 6): it has no curvature, and no part of
-    what is chosen lies along it, even where noise would favour it."""
-    net = small_net()
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_norms_scale_is_no_direction(shape):
+    """What a norm undoes, or the outgoing column does too, has no curvature (DESIGN, Growth 6); and no part of what is
+    chosen lies along it, even where the pass starts there."""
+    net = small_net(**shape)
     batch = small_batch(net, 12)
-    along = normalized([[p.detach().clone() if p.ndim == 4 and i == 0 else torch.zeros_like(p)
-                         for i, p in enumerate(layer.path_parameters())] for layer in net.paths])
-    product = curvature_product(net, batch, along, Probe(0.1))
     other = random_directions(net, torch.Generator().manual_seed(1))
     alive = curvature_product(net, batch, other, Probe(0.1))
-    for rows, s, v, t in zip(along, product, other, alive, strict=True):
-        assert float(row_dot(rows, s).abs().max()) < 1e-2 * float(row_dot(v, t).abs().max())
-    chosen = rayleigh_pass(net, repeat(batch), along, Probe(0.1), steps=3)
-    for layer, rows in zip(net.paths, chosen, strict=True):
-        for p, u in zip(layer.path_parameters(), rows, strict=True):
-            if p.ndim == 4:
-                assert float(row_dot([p.detach()], [u]).abs().max()) < 1e-10
+    for layer in range(3):
+        for rows in dead_directions(net, layer):
+            along = [[torch.zeros_like(u) for u in each] for each in other]
+            along[layer] = normalized([rows])[0]
+            product = curvature_product(net, batch, along, Probe(0.02))
+            dead = float(row_dot(along[layer], product[layer]).abs().max())
+            assert dead < 1e-2 * float(row_dot(other[layer], alive[layer]).abs().max())
+    mixed = [[u + w for u, w in zip(rows, dead_directions(net, i)[0], strict=True)] for i, rows in enumerate(other)]
+    chosen = rayleigh_pass(net, repeat(batch), mixed, Probe(0.1), steps=3)
+    for layer, rows in enumerate(chosen):
+        for dead in dead_directions(net, layer):
+            assert float(row_dot(rows, dead).abs().max()) < 1e-10
 
 
 def test_directions_have_length_one():
@@ -194,5 +209,7 @@ def test_what_differs_by_chance_is_drawn_together():
     slopes = -0.5 * ways[:, None] + noise
     told, plain = (float((each < 0).float().mean()) for each in (shrunken(slopes, ways), slopes.mean(0)))
     assert told > 0.99 > 0.9 > plain
+    assert len(shrunken(slopes, ways).unique()) == 200  # in their order still
+    assert bool(shrunken(torch.zeros(12, 8), ways).isfinite().all())
     apart = torch.linspace(-9, 9, 200)
     torch.testing.assert_close(shrunken(2 * ways[:, None] * apart + 0.1 * noise, ways), apart, atol=0.15, rtol=0)
