@@ -63,8 +63,14 @@ cost: $(READY) ## Cost of a net on a BOARD, by layer, with a chart; battery days
 	@$(COMMAND) export.cost_report $(NET_OPTIONS) $(call option,BOARD,board) $(call option,KERNELS,kernels) \
 		$(call option,RATE,rate) $(call option,BATTERY,battery)
 
-compare: $(READY) ## Finished runs side by side: accuracy, counted instructions, what equal accuracy saves [RUNS CMSIS_NN]
+compare: $(READY) ## Methods over seeds, only what is missing: docs/results/compare [METHODS SEEDS BUDGET JOBS DATA DEVICE RERUN DRAW]; or finished runs side by side [RUNS CMSIS_NN]
+ifdef RUNS
 	@$(COMMAND) export.compare $(call option,RUNS,runs) $(call option,CMSIS_NN,cmsis-nn)
+else
+	@$(COMMAND) kws_grow.compare $(call option,METHODS,methods) $(call option,SEEDS,seeds) $(call option,BUDGET,budget) \
+		$(call option,JOBS,jobs) $(call option,DATA,data) $(call option,DEVICE,device) $(call option,RERUN,rerun) \
+		$(call option,DRAW,draw)
+endif
 
 calibrate: $(READY) ## Counts layers on an emulated CORE and fits what they cost: export/costs [CORE KERNELS CMSIS_NN]
 	@$(COMMAND) export.calibrate $(call option,CORE,core) $(KERNEL_OPTIONS)

@@ -10,11 +10,11 @@ from math import exp, log
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import t as student
 
 from datasets.console import Parser, UserError, atomic_write, commit, finish, run_command
 from export.calibrate import core_board
 from export.graph import Graph
+from export.interval import half_width
 from export.kernels import KernelSet, load_kernels
 from export.layer_costs import short_name
 from export.measurement import MOST_NETS, Bench
@@ -125,11 +125,16 @@ def check_alike(runs: list[Compared]) -> None:
     """UserError for runs of other costs, board, data, schedule or anything else that they should share."""
     first, *others = runs
     for other in others:
-        keys = sorted(first.config.keys() | other.config.keys())
-        if differ := [key for key in keys if key not in FREE and first.config.get(key) != other.config.get(key)]:
+        if differ := differing(first.config, other.config, FREE):
             values = ", ".join(str(each.config.get(differ[0]))[:40] for each in (first, other))
             raise UserError(f"RUNS: {first.run.name} and {other.run.name} differ in {', '.join(differ)} ({values}); "
                             f"allowed: runs that differ in {', '.join(FREE)} alone")
+
+
+def differing(first: dict, other: dict, free: tuple[str, ...]) -> list[str]:
+    """Names of what two configurations differ in, but for what they may."""
+    keys = sorted(first.keys() | other.keys())
+    return [key for key in keys if key not in free and first.get(key) != other.get(key)]
 
 
 def results_of(runs: list[Compared], instructions: list[int]) -> list[Result]:
@@ -161,7 +166,7 @@ def saving_of(results: list[Result], way: str, other: str) -> Saving | str:
     if min(slope, *(each for each, _ in without)) <= 0:
         return f"{way} and {other}: accuracy on dev does not rise with instructions"
     pseudo = [len(seeds) * saved - (len(seeds) - 1) * each for _, each in without]
-    half = student.ppf(0.975, len(seeds) - 1) * np.std(pseudo, ddof=1) / len(seeds) ** 0.5
+    half = half_width(pseudo)
     return Saving(way, other, len(seeds), slope, *(1 - exp(-each) for each in (saved, saved - half, saved + half)))
 
 

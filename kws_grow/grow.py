@@ -96,8 +96,13 @@ def make_task(config: GrowConfig, dataset: Dataset, limits: Limits, tariff: Tari
 def no_dearer(limits: Limits, shape: NetShape, tariff: Tariff, spend: str) -> Limits:
     """At most the price of `shape` in what the budget limits; in `spend` where it limits nothing but memory."""
     price = tariff.shape(shape).whole
+    return limits.tightened(Limits(**{name: getattr(price, name) for name in compared_in(limits, spend)}))
+
+
+def compared_in(limits: Limits, spend: str) -> list[str]:
+    """Quantities of a Cost in which a comparator is no dearer than its reference."""
     named = [name for name, value in vars(limits).items() if value < inf and name not in ("flash_bytes", "ram_bytes")]
-    return limits.tightened(Limits(**{name: getattr(price, name) for name in named or [spend]}))
+    return named or [spend]
 
 
 def reference_of(name: str, runs: Path) -> Reference:

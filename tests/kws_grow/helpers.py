@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import torch
 from torch.nn import functional as F
 
@@ -53,6 +54,19 @@ def made_up_dataset() -> Dataset:
     rest = (0, 1, 2, 3)
     return Dataset("made-up", (SILENCE, UNKNOWN, "one", "two"), made_up_clips(60), made_up_clips(20, 1, rest),
                    made_up_clips(20, 2, rest), made_up_clips(0), noise, None, "0" * 64, (), Path("made-up"))
+
+
+def write_tones(folder: Path) -> Path:
+    """A folder of one's own: three words, each a tone of its own, 40 speakers."""
+    rng = np.random.default_rng(0)
+    for hertz in (400, 900, 1700):
+        (folder / f"tone{hertz}").mkdir()
+        for speaker in range(40):
+            time_s = np.arange(16000) / 16000
+            tone = 3000 * np.sin(2 * np.pi * hertz * rng.uniform(0.95, 1.05) * time_s) * (time_s < 0.6)
+            samples = (tone + rng.normal(0, 80, 16000)).astype(np.int16)
+            soundfile.write(folder / f"tone{hertz}" / f"{speaker:08x}_nohash_0.wav", samples, 16000)
+    return folder
 
 
 def learn(net: torch.nn.Module, parameters: list, steps: int, lr: float) -> tuple[float, float]:

@@ -8,10 +8,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 import torch
+from helpers import write_tones
 
 from datasets.console import run_command
 from export.net import load_net
@@ -30,16 +29,7 @@ SAME_BYTES = ("net.npz", "model.tflite", "growth.jsonl", "growth.md", "config.js
 @pytest.fixture(scope="module")
 def words(tmp_path_factory) -> Path:
     """A folder of one's own: three words, each a tone of its own, 40 speakers."""
-    folder = tmp_path_factory.mktemp("words")
-    rng = np.random.default_rng(0)
-    for hertz in (400, 900, 1700):
-        (folder / f"tone{hertz}").mkdir()
-        for speaker in range(40):
-            time_s = np.arange(16000) / 16000
-            tone = 3000 * np.sin(2 * np.pi * hertz * rng.uniform(0.95, 1.05) * time_s) * (time_s < 0.6)
-            samples = (tone + rng.normal(0, 80, 16000)).astype(np.int16)
-            soundfile.write(folder / f"tone{hertz}" / f"{speaker:08x}_nohash_0.wav", samples, 16000)
-    return folder
+    return write_tones(tmp_path_factory.mktemp("words"))
 
 
 def command(words: Path, runs: Path, *more: str) -> list[str]:

@@ -1,0 +1,163 @@
+"""What finished units tell: each method's mean and spread, and paired differences to the reference."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from export.budget import parse_budget
+from export.interval import half_width
+from kws_grow.grow import compared_in
+from kws_grow.rows import REFERENCE, Row, Unit
+
+ACCURACIES = {"accuracy_int8_dev": "int8, dev", "accuracy_float_dev": "float, dev",
+              "accuracy_int8": "int8, validation", "accuracy_float": "float, validation"}
+FIGURES = {"operations": ("operations, M", 1e-6, 3), "cycles": ("cycles, M", 1e-6, 3),
+           "flash_bytes": ("flash, kB", 1e-3, 1), "wall_s": ("wall, min", 1 / 60, 1)}
+SUMMARY_KEYS = {"instructions": "instructions_per_inference"}  # of quantities of a Cost, where they differ
+MOST_CHEAPER = 0.02  # beyond it a comparator is not compared at equal cost
+Rows = dict[Unit, Row]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Of one figure over the seeds of a method. deviation: of the sample; None for one seed."""
+
+    n: int
+    mean: float
+    deviation: float | None
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Spread | None":
+        """None where there are no values."""
+        values = list(values)
+        return cls(len(values), float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None) \
+            if values else None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A method at a budget. figures: by their keys in summary.json. index_share: of the wall time, None where no log
+    tells."""
+
+    method: str
+    budget: str
+    seeds: tuple[int, ...]
+    figures: dict[str, Spread]
+    index_share: Spread | None
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Mean of a paired difference. half: of its 95 % interval by Student's t; None for one pair."""
+
+    mean: float
+    half: float | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The reference less another method, over the seeds that both have. gaps: by the accuracy's key.
+
+    cheaper: by what share of the reference's price the other's is lower, a seed each; of several quantities that the
+    budget limits, the one in which it is lowered least.
+    """
+
+    other: str
+    budget: str
+    seeds: tuple[int, ...]
+    gaps: dict[str, Gap]
+    cheaper: tuple[float, ...]
+
+    @property
+    def unequal(self) -> str:
+        """Why this is no comparison at equal cost; empty where it is one."""
+        dearer, cheaper = min(self.cheaper) < 0, max(self.cheaper) > MOST_CHEAPER
+        return " and ".join(["dearer"] * dearer + [f"cheaper by more than {MOST_CHEAPER:.0%}"] * cheaper)
+
+
+def standings(rows: Rows, methods: Iterable[str], budget: str) -> list[Standing]:
+    """Of the methods that have rows at the budget."""
+    found = [(method, _of(rows, method, budget)) for method in methods]
+    return [_standing(method, budget, its) for method, its in found if its]
+
+
+def _of(rows: Rows, method: str, budget: str) -> dict[int, Row]:
+    """By seed."""
+    return {unit.seed: rows[unit] for unit in sorted(rows, key=lambda unit: unit.seed)
+            if (unit.method, unit.budget) == (method, budget)}
+
+
+def _standing(method: str, budget: str, rows: dict[int, Row]) -> Standing:
+    figures = {key: Spread.of(row.summary[key] for row in rows.values()) for key in (*ACCURACIES, *FIGURES)}
+    shares = (index_share(row) for row in rows.values())
+    return Standing(method, budget, tuple(rows), figures, Spread.of(share for share in shares if share is not None))
+
+
+def index_share(row: Row) -> float | None:
+    """Seconds of the index passes over all; None where the log's rounds do not tell `index_s`."""
+    seconds = [line.get("index_s") for line in row.log if "round" in line]
+    return None if not seconds or None in seconds else sum(seconds) / row.summary["wall_s"]
+
+
+def differences(rows: Rows, methods: Iterable[str], budget: str) -> list[Difference]:
+    """To every other method that shares a seed with the reference."""
+    reference = _of(rows, REFERENCE, budget)
+    others = [(method, _of(rows, method, budget)) for method in methods if method != REFERENCE]
+    shared = [(method, [(reference[seed], row) for seed, row in its.items() if seed in reference])
+              for method, its in others]
+    return [_difference(method, budget, pairs) for method, pairs in shared if pairs]
+
+
+def _difference(other: str, budget: str, pairs: list[tuple[Row, Row]]) -> Difference:
+    gaps = {key: _gap([a.summary[key] - b.summary[key] for a, b in pairs]) for key in ACCURACIES}
+    return Difference(other, budget, tuple(a.unit.seed for a, _ in pairs), gaps,
+                      tuple(_cheaper(a, b) for a, b in pairs))
+
+
+def _gap(values: list[float]) -> Gap:
+    return Gap(float(np.mean(values)), half_width(values) if len(values) > 1 else None)
+
+
+def _cheaper(reference: Row, other: Row) -> float:
+    keys = [SUMMARY_KEYS.get(name, name)
+            for name in compared_in(parse_budget(reference.unit.budget), reference.config["spend"])]
+    return min(1 - other.summary[key] / reference.summary[key] for key in keys)
+
+
+def standings_table(found: list[Standing]) -> str:
+    """Markdown."""
+    head = ["method", "seeds", *(f"{name}, %" for name in ACCURACIES.values()),
+            *(name for name, _, _ in FIGURES.values()), "index passes, % of wall"]
+    return _table(head, ([s.method, str(len(s.seeds)),
+                          *(_spread(s.figures[key], 100, 2) for key in ACCURACIES),
+                          *(_spread(s.figures[key], by, digits) for key, (_, by, digits) in FIGURES.items()),
+                          _spread(s.index_share, 100, 1) if s.index_share else ""] for s in found))
+
+
+def differences_table(found: list[Difference]) -> str:
+    """Markdown."""
+    head = [f"{REFERENCE} less", "pairs", *(f"{name}, points" for name in ACCURACIES.values()),
+            "cheaper than it by, % (from, to)", "not at equal cost"]
+    return _table(head, ([d.other, str(len(d.seeds)), *(_points(d.gaps[key]) for key in ACCURACIES),
+                          _percents(d.cheaper), d.unequal] for d in found))
+
+
+def _table(head: list[str], rows: Iterable[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows))
+
+
+def _spread(s: Spread, by: float, digits: int) -> str:
+    return f"{by * s.mean:.{digits}f}" + ("" if s.deviation is None else f" ± {by * s.deviation:.{digits}f}")
+
+
+def _points(gap: Gap) -> str:
+    if gap.half is None:
+        return f"{100 * gap.mean:+.2f}"
+    return f"{100 * gap.mean:+.2f} ({100 * (gap.mean - gap.half):+.2f} to {100 * (gap.mean + gap.half):+.2f})"
+
+
+def _percents(shares: tuple[float, ...]) -> str:
+    mean, low, high = (100 * f(shares) for f in (np.mean, min, max))
+    return f"{mean:.1f} ({low:.1f}, {high:.1f})"
+
