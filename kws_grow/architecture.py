@@ -6,11 +6,13 @@ from pathlib import Path
 from datasets.console import atomic_write
 
 COLUMNS = 6  # of panels
+LEAST_INCHES = 8.0  # of width, which the words below need
 
 
 @dataclass(frozen=True)
 class Stage:
-    """The net between two rounds. accuracy_dev: after the last epoch of this size."""
+    """The net between two rounds. title: the phases of training it at this size. accuracy_dev: after the last epoch
+    of them."""
 
     title: str
     widths: tuple[int, ...]
@@ -20,14 +22,14 @@ class Stage:
 
 def stages_of(log: tuple[dict, ...]) -> tuple[Stage, ...]:
     """One for each size, in order; the epochs of a growth log."""
-    stages = {}
+    stages, phases = {}, {}
     for line in log:
         if "epoch" not in line:
             continue
         widths = tuple(line["widths"])
         depths = tuple(line.get("depths") or (0,) * len(widths))
-        first = stages[widths, depths].title if (widths, depths) in stages else line["phase"]
-        stages[widths, depths] = Stage(first, widths, depths, line["dev_accuracy"])
+        phases.setdefault((widths, depths), {})[line["phase"]] = None
+        stages[widths, depths] = Stage(", ".join(phases[widths, depths]), widths, depths, line["dev_accuracy"])
     return tuple(stages.values())
 
 
@@ -39,13 +41,15 @@ def draw(stages: tuple[Stage, ...], strides: list[int], path: Path) -> None:
     rows, columns = -(-len(stages) // COLUMNS), min(len(stages), COLUMNS)
     layers = max(len(stage.widths) for stage in stages)
     figure, panels = plt.subplots(rows, columns, squeeze=False, sharex=True, sharey=True,
-                                  figsize=(2.4 * columns + 0.8, rows * (0.42 * layers + 1.2)), layout="constrained")
+                                  figsize=(max(LEAST_INCHES, 2.4 * columns + 0.8), rows * (0.42 * layers + 1.2)),
+                                  layout="constrained")
     for axes, stage in zip(panels.flat, stages, strict=False):
         _panel(axes, stage, strides)
     for axes in panels.flat[len(stages):]:
         axes.axis("off")
     panels[0, 0].invert_yaxis()
-    figure.supxlabel("channels; a dot is a residual block on them; /2: a stride of two behind the layer")
+    figure.supxlabel("channels; a dot is a residual block on them; /2: a stride of two behind the layer",
+                     fontsize="small")
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=120, format="png")
     plt.close(figure)

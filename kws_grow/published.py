@@ -10,6 +10,7 @@ from kws_grow.pareto import PUBLISHED as IN_COMPARISON
 
 MLPERF_OPERATIONS = 2 * 2_656_768  # docs/cost.md; MLPerf Tiny's reference net has the shape of DS-CNN-S
 COLOURS = {"int8": "tab:red", "float": "tab:gray"}
+TICKS = (5, 10, 20, 50, 100, 200)  # millions of operations
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,10 @@ def plot(ours: Iterable[OurNet], path: Path) -> None:
         axes.plot(net.operations / 1e6, 100 * net.chosen, "o", color="C0", markersize=9)
         axes.annotate(net.name, (net.operations / 1e6, 100 * net.chosen), (7, 5), textcoords="offset points",
                       weight="bold", color="C0")
-    axes.set(xscale="log", xlabel="operations an inference, M", ylabel="accuracy, %",
+    axes.set(xscale="log", xlim=(4, 320), xlabel="operations an inference, M", ylabel="accuracy, %",
              title="discs: ours, int8, validation (crosses: each seed); "
                    f"{', '.join(f'{COLOURS[kind][4:]}: published {kind}, test' for kind in COLOURS)}")
+    axes.set_xticks(TICKS, map(str, TICKS))
     axes.grid(alpha=0.3, which="both")
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=120, format="png")
@@ -82,5 +84,5 @@ def _draw_published(axes, net: PublishedNet) -> None:
     spread = [[abs(end - middle)] for end, middle in ((net.operations[0] / 1e6, x), (net.operations[1] / 1e6, x))]
     axes.errorbar(x, y, [[50 * (net.accuracy[1] - net.accuracy[0])]] * 2, spread, "s", color=COLOURS[net.arithmetic],
                   markerfacecolor="none")
-    axes.annotate(f"{'up to ' * net.at_most}{net.name}", (x, y), (6, -10), textcoords="offset points", fontsize=8,
-                  color=COLOURS[net.arithmetic])
+    axes.annotate(f"{net.name}{' (at most)' * net.at_most}", (x, y), (6, 6 if net.arithmetic == "float" else -12),
+                  textcoords="offset points", fontsize=8, color=COLOURS[net.arithmetic])

@@ -277,7 +277,7 @@ def test_published_points_say_where_they_are_from():
 def test_stages_are_the_sizes_in_order_with_their_last_accuracy(tmp_path):
     stages = stages_of(LOG)
     assert [(stage.title, stage.widths[0], stage.accuracy_dev) for stage in stages] == [
-        ("round 0", 16, 0.5), ("round 1", 52, 0.8)]
+        ("round 0", 16, 0.5), ("round 1, final", 52, 0.8)]
     deeper = {"epoch": 4, "phase": "round 2", "dev_accuracy": 0.9, "widths": LOG[-1]["widths"], "depths": [1] * 5}
     assert [sum(stage.depths) for stage in stages_of((*LOG, deeper))] == [0, 0, 5]
     draw(stages_of((*LOG, deeper)), [2, 1, 1, 1], tmp_path / "a.png")
