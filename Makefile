@@ -16,7 +16,7 @@ NET_OPTIONS = $(call option,RUN,run) $(call option,MODEL,model)
 KERNEL_OPTIONS = $(call option,KERNELS,kernels) $(call option,CMSIS_NN,cmsis-nn)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data grow-kws export-mcu simulate emulate verify boards cost compare publish results calibrate bench bench-training bench-index bench-ranges bench-export test test-slow lint test-tools clean
+.PHONY: help setup data grow-kws export-mcu simulate emulate board-test flash arduino verify stream boards cost compare publish results calibrate bench bench-training bench-index bench-ranges bench-export test test-slow lint test-tools clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,9 +52,24 @@ emulate: $(READY) ## The firmware on an emulated Cortex-M: same clips, same bits
 	@$(COMMAND) export.emulate $(NET_OPTIONS) $(KERNEL_OPTIONS) $(call option,BOARD,board) $(call option,DATA,data) \
 		$(call option,CLIPS,clips) $(call option,LIMIT,limit)
 
+board-test: $(READY) ## The firmware on a BOARD behind a serial PORT: same clips, same bits [PORT BOARD RUN MODEL DATA CLIPS LIMIT KERNELS CMSIS_NN]
+	@$(COMMAND) export.board_test $(NET_OPTIONS) $(KERNEL_OPTIONS) $(call option,PORT,port) $(call option,BOARD,board) \
+		$(call option,DATA,data) $(call option,CLIPS,clips) $(call option,LIMIT,limit)
+
+flash: $(READY) ## The net's firmware onto a BOARD, by its usual tool; or the one in a folder IMAGE [BOARD PORT RUN MODEL KERNELS CMSIS_NN IMAGE]
+	@$(COMMAND) export.flash $(NET_OPTIONS) $(KERNEL_OPTIONS) $(call option,BOARD,board) $(call option,PORT,port) \
+		$(call option,IMAGE,image)
+
+arduino: $(READY) ## The net as a library for the Arduino IDE, with a sketch that listens [RUN MODEL KERNELS]
+	@$(COMMAND) export.arduino $(NET_OPTIONS) $(call option,KERNELS,kernels)
+
 verify: $(READY) ## Every row through TFLite Micro, ONNX, host C, every core [RUN MODEL CLIPS INPUTS SEED LIMIT BOARD KERNELS CMSIS_NN]
 	@$(COMMAND) export.verify $(NET_OPTIONS) $(KERNEL_OPTIONS) $(call option,CLIPS,clips) $(call option,INPUTS,inputs) \
 		$(call option,SEED,seed) $(call option,LIMIT,limit) $(call option,BOARD,board)
+
+stream: $(READY) ## Long audio through host C: false accepts an hour, false rejects, latency; picks the threshold [RUN MODEL DATA LABELS FA_PER_HOUR MINUTES]
+	@$(COMMAND) export.stream $(NET_OPTIONS) $(call option,DATA,data) $(call option,LABELS,labels) \
+		$(call option,FA_PER_HOUR,fa-per-hour) $(call option,MINUTES,minutes)
 
 boards: $(READY) ## The boards there are, and what fits each [RUN MODEL KERNELS]
 	@$(COMMAND) export.board_list $(NET_OPTIONS) $(call option,KERNELS,kernels)

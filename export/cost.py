@@ -120,11 +120,12 @@ class Tariff:
 
     @property
     def costs_hash(self) -> str:
-        """Twelve hex digits over all that prices are made of, but for the net."""
+        """Twelve hex digits over all that prices are made of, but for the net, and for what every image holds alike:
+        nets compare as before when the app around them grows."""
         costs, board, code = self.costs, self.board, self.costs.footprint
-        figures = (board.clock_hz, board.pj_per_cycle, board.wait_states, STACK_BYTES, costs.instructions, costs.cycles,
-                   costs.cycles_per_instruction, code.kernels, code.calls, code.with_features.get(board.name),
-                   code.plain.get(board.name), *([costs.functions] if costs.functions else []))
+        figures = (board.clock_hz, board.pj_per_cycle, board.wait_states, costs.instructions, costs.cycles,
+                   costs.cycles_per_instruction, code.kernels, code.calls,
+                   *([costs.functions] if costs.functions else []))
         return hashlib.sha256(repr(figures).encode()).hexdigest()[:12]
 
     def layer(self, shape: LayerShape) -> Priced:

@@ -187,7 +187,7 @@ class Machine:
     def frame(self, samples: np.ndarray, frame_length: int) -> tuple[Count, Count]:
         """Of one feature frame: its codes, and the row of the first network's input. samples: int16 [512], of which
         frame_length are the frame, zeros behind."""
-        names = ("stream", "kws_clip_codes", "kws_network_mfcc", "kws_input")
+        names = ("kws_clip_features", "kws_clip_codes", "kws_network_mfcc", "kws_input")
         state, codes, quantizer, row = (self.program.symbol(name).address for name in names)
         self.uc.mem_write(state, struct.pack("<I", frame_length) + samples.astype("<i2").tobytes())
         (of_codes,) = self.call("kws_features_frame", state, codes)

@@ -22,12 +22,13 @@ from export.checks import (
     rows_equal,
     table,
 )
-from export.emulator import ClipResult, Session
+from export.emulator import Session
 from export.graph import Graph
 from export.host import host_scores
 from export.host_features import host_codes
 from export.image import Image
 from export.kernels import KernelSet, load_kernels
+from export.link import ClipResult, Link
 from export.mcu import Net, export_nets
 from export.runs import Run, clips_name, input_quantizer, net_parser, resolve, whole_number
 from export.toolchain import find_tool, host_compiler
@@ -133,9 +134,14 @@ def build(nets: tuple[Net, ...], board: Board, folder: Path, kernels: KernelSet)
 def emulate(net: Net, image: Image, board: Board, waveforms: np.ndarray) -> Emulated:
     """Run the image on clips, int16 [n, 16000]. UserError where it goes wrong or fails its self-test."""
     with Session(image.elf, board.emulator) as session:
-        hello = session.check(image)
-        return Emulated.of([session.clip(waveform, hello)
-                            for waveform in progress(waveforms, f"emulating {board.name}", unit="clip")], net.graph)
+        return ask_image(session, net, image, waveforms, f"emulating {board.name}")
+
+
+def ask_image(link: Link, net: Net, image: Image, waveforms: np.ndarray, what: str) -> Emulated:
+    """Send clips, int16 [n, 16000], to what runs `image`. UserError where it goes wrong or failed its self-test."""
+    hello = link.check(image)
+    clips = progress(waveforms, what, unit="clip")
+    return Emulated.of([link.clip(waveform, hello) for waveform in clips], net.graph)
 
 
 def check(witnesses: tuple[Witness, ...], case: Case) -> tuple[Check, ...]:
@@ -171,8 +177,15 @@ WITNESSES = (  # scores are checked on the image's own inputs
 
 def summarize(run: Run, board: Board, image: Image, emulated: Emulated, checks: tuple[Check, ...],
               labels: np.ndarray) -> dict:
-    """What summary.json says; keys as everywhere (DESIGN, "What they type"). equal_rows: equal by every witness."""
+    """What summary.json says; keys as everywhere (DESIGN, "What they type")."""
     per_tick = board.emulator.instructions_per_tick
+    counted = {"instructions_per_inference": round(float(emulated.inference_ticks.mean()) * per_tick),
+               "instructions_per_frame": round(float(emulated.feature_ticks.mean()) * per_tick / N_FRAMES)}
+    return verdict(run, board, emulated, checks, labels) | counted | image_facts(image, emulated)
+
+
+def verdict(run: Run, board: Board, emulated: Emulated, checks: tuple[Check, ...], labels: np.ndarray) -> dict:
+    """How many rows are equal, by every witness, and how many right."""
     known = labels >= 0
     accuracy = (emulated.scores.argmax(axis=1) == labels)[known].mean() if known.any() else None
     return {
@@ -180,13 +193,15 @@ def summarize(run: Run, board: Board, image: Image, emulated: Emulated, checks: 
         "clips": len(labels), "rows": len(labels),
         "equal_rows": int(np.logical_and.reduce([each.equal for each in checks]).sum()),
         **({} if accuracy is None else {"accuracy_int8": float(accuracy)}),
-        "instructions_per_inference": round(float(emulated.inference_ticks.mean()) * per_tick),
-        "instructions_per_frame": round(float(emulated.feature_ticks.mean()) * per_tick / N_FRAMES),
-        "flash_bytes": image.flash_bytes, "ram_bytes": image.ram_bytes, "arena_bytes": image.arena_bytes,
-        "buffer_bytes": image.buffer_bytes, "stack_bytes": image.stack_bytes, "image_sha256": image.identity,
-        "stack_used_bytes": emulated.stack_used, "equal_rows_of": equal_rows_of(checks),
-        "self_test": "passed",
+        "equal_rows_of": equal_rows_of(checks), "self_test": "passed",
     }
+
+
+def image_facts(image: Image, emulated: Emulated) -> dict:
+    """Bytes of the image, and of the stack what it used."""
+    return {"flash_bytes": image.flash_bytes, "ram_bytes": image.ram_bytes, "arena_bytes": image.arena_bytes,
+            "buffer_bytes": image.buffer_bytes, "stack_bytes": image.stack_bytes, "image_sha256": image.identity,
+            "stack_used_bytes": emulated.stack_used}
 
 
 if __name__ == "__main__":

@@ -1,105 +1,22 @@
-"""An image running in QEMU, spoken to by the protocol of firmware/app/kws_protocol.h."""
+"""An image running in QEMU."""
 
 import os
-import re
 import select
-import struct
 import subprocess
 import tempfile
 import time
-import zlib
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-import numpy as np
-
 from datasets.console import UserError
-from datasets.features import CLIP_SAMPLES, N_FRAMES, N_MELS
 from export.boards import Emulator
-from export.image import Image
-from export.self_test import FEATURES_FAILED
+from export.link import Link, protocol
 from export.toolchain import find_tool
 
-PROTOCOL = Path(__file__).resolve().parent.parent / "firmware" / "app" / "kws_protocol.h"
 QUIET_S = 60.0  # an image that says nothing for that long is taken for dead
 _CHUNK = 65536
 
 
-@cache
-def protocol() -> dict[str, int]:
-    """The enumerators of kws_protocol.h without their KWS_."""
-    return {name: value for numbers in protocol_enums().values() for name, value in numbers.items()}
-
-
-@cache
-def protocol_enums() -> dict[str, dict[str, int]]:
-    """kws_protocol.h's enumerators by their enum's name, that of constants being ""."""
-    return {name: _enumerators(re.sub(r"/\*.*?\*/", "", body, flags=re.DOTALL))
-            for name, body in re.findall(r"enum (\w*)\s*\{(.*?)\};", PROTOCOL.read_text(), re.DOTALL)}
-
-
-def _enumerators(body: str) -> dict[str, int]:
-    numbers, following = {}, 0
-    for name, value in re.findall(r"KWS_(\w+)(?:\s*=\s*('.'|\d+))?", body):
-        numbers[name] = (ord(value[1]) if value[:1] == "'" else int(value)) if value else following
-        following = numbers[name] + 1
-    return numbers
-
-
-@dataclass(frozen=True)
-class NetworkSizes:
-    """Of one network in the image."""
-
-    input_bytes: int
-    output_bytes: int
-    arena_bytes: int
-
-
-@dataclass(frozen=True)
-class Hello:
-    """What the image says of itself.
-
-    identity: export.image.Image.identity. self_test: what failed at boot, as kws_self_test.h has it; 0: nothing.
-    features: whether they are linked. networks: in the order in which requests name them.
-    """
-
-    identity: str
-    stack_bytes: int
-    self_test: int
-    features: bool
-    networks: tuple[NetworkSizes, ...]
-
-    @classmethod
-    def of(cls, answer: bytes) -> "Hello":
-        """Out of the reply."""
-        stack_bytes, self_test, features = struct.unpack("<3I", answer[32:44])
-        networks = tuple(NetworkSizes(*sizes) for sizes in struct.iter_unpack("<3I", answer[44:]))
-        return cls(answer[:32].hex(), stack_bytes, self_test, bool(features), networks)
-
-    def failures(self) -> tuple[str, ...]:
-        """The parts of the self-test that failed."""
-        parts = [(i, f"network {i}") for i in range(len(self.networks))] + [(FEATURES_FAILED, "features")]
-        return tuple(name for bit, name in parts if self.self_test >> bit & 1)
-
-
-@dataclass(frozen=True)
-class ClipResult:
-    """What the image made of one clip.
-
-    codes: uint8 [49, 40]. inputs: int8 [49, coefficients]. scores: uint8, the bytes of the output.
-    feature_ticks (all frames together), inference_ticks: of SysTick. stack_used: bytes, since reset.
-    """
-
-    codes: np.ndarray
-    inputs: np.ndarray
-    scores: np.ndarray
-    feature_ticks: int
-    inference_ticks: int
-    stack_used: int
-
-
-class Session:
+class Session(Link):
     """One emulated board with the image running; use it in a `with`. UserError wherever the image goes wrong."""
 
     def __init__(self, elf: Path, emulator: Emulator, quiet_s: float = QUIET_S):
@@ -147,73 +64,7 @@ class Session:
         self.said.close()
         self.folder.cleanup()
 
-    # ------------------------------------------------------------------ commands
-
-    def hello(self) -> Hello:
-        """Ask the image what it is."""
-        return Hello.of(self.request("HELLO", b""))
-
-    def check(self, image: Image) -> Hello:
-        """hello(), where it comes from `image` and the self-test found nothing wrong."""
-        hello = check_identity(self.hello(), image)
-        if hello.self_test:
-            self.fail(f"failed its self-test at boot: {', '.join(hello.failures()) or hex(hello.self_test)}")
-        return hello
-
-    def spin(self, count: int) -> int:
-        """Ticks that 2 * count instructions take."""
-        return struct.unpack("<I", self.request("SPIN", struct.pack("<I", count)))[0]
-
-    def clip(self, waveform: np.ndarray, hello: Hello) -> ClipResult:
-        """Features and the first network's scores of one clip, int16 [16000]."""
-        samples = np.ascontiguousarray(waveform, "<i2").reshape(CLIP_SAMPLES)
-        sizes = hello.networks[0]
-        codes, inputs, scores, facts = _split(self.request("CLIP", samples.tobytes()), N_FRAMES * N_MELS,
-                                              sizes.input_bytes, sizes.output_bytes)
-        result = ClipResult(np.frombuffer(codes, np.uint8).reshape(N_FRAMES, N_MELS),
-                            np.frombuffer(inputs, np.int8).reshape(N_FRAMES, -1),
-                            np.frombuffer(scores, np.uint8), *struct.unpack("<3I", facts))
-        self.check_stack(result.stack_used, hello)
-        return result
-
-    def scores(self, inputs: np.ndarray, hello: Hello, network: int = 0) -> tuple[np.ndarray, int]:
-        """The output's bytes, uint8, of one input of a network, int8 or uint8 of any shape, and the ticks it took."""
-        answer = self.request("INPUT", np.ascontiguousarray(inputs).tobytes(), network)
-        scores, facts = _split(answer, hello.networks[network].output_bytes)
-        ticks, stack_used = struct.unpack("<2I", facts)
-        self.check_stack(stack_used, hello)
-        return np.frombuffer(scores, np.uint8), ticks
-
-    def check_stack(self, used: int, hello: Hello) -> None:
-        """An image that used all of its stack has used more."""
-        if used >= hello.stack_bytes:
-            self.fail(f"used its whole stack of {hello.stack_bytes} bytes; STACK_BYTES of export/image.py is too small")
-
     # ------------------------------------------------------------------ bytes
-
-    def request(self, command: str, payload: bytes, network: int = 0) -> bytes:
-        """One exchange; returns the reply's payload."""
-        self.send(struct.pack("<BBBBI", ord("K"), protocol()[command], network, 0, len(payload)))
-        step = protocol()["PIECE_BYTES"]
-        pieces = [payload[at:at + step] for at in range(0, len(payload), step)]
-        for piece in (*pieces, struct.pack("<I", zlib.crc32(payload))):
-            first = self.receive(1)
-            if first[0] != protocol()["READY"]:
-                return self.reply(first)
-            self.send(piece)
-        return self.reply(self.receive(1))
-
-    def reply(self, first: bytes) -> bytes:
-        """The rest of a reply that began with `first`."""
-        mark, status, _, count = struct.unpack("<BBHI", first + self.receive(7))
-        if mark != ord("k") or count > 1 << 20:
-            self.fail("sent what is no reply")
-        payload = self.receive(count)
-        if struct.unpack("<I", self.receive(4))[0] != zlib.crc32(payload):
-            self.fail("sent a reply whose CRC is wrong")
-        if status != protocol()["OK"]:
-            self.fail(_meaning(status, payload))
-        return payload
 
     def send(self, data: bytes) -> None:
         """Write all of `data` (less than a pipe holds)."""
@@ -238,28 +89,3 @@ class Session:
         words = [line.strip() for line in self.said.read().splitlines() if line.strip() and "has no peer" not in line]
         raise UserError(f"{self.elf} on {self.emulator.machine}: the image {what}"
                         + (f"; QEMU said: {words[-1]}" if words else ""))
-
-
-def check_identity(hello: Hello, image: Image) -> Hello:
-    """`hello`, where it comes from `image`."""
-    if hello.identity != image.identity:
-        raise UserError(f"{image.elf}: what runs is another image ({hello.identity[:12]} for {image.identity[:12]}); "
-                        "build and load it again")
-    return hello
-
-
-def _split(data: bytes, *counts: int) -> list[bytes]:
-    """Leading parts of these lengths, then the rest."""
-    parts = []
-    for count in counts:
-        parts.append(data[:count])
-        data = data[count:]
-    return [*parts, data]
-
-
-def _meaning(status: int, payload: bytes) -> str:
-    if status == protocol()["FAULT"]:
-        exception, pc, lr, cfsr = struct.unpack("<4I", payload)
-        return f"faulted: exception {exception} at pc {pc:#010x}, lr {lr:#010x}, CFSR {cfsr:#010x} (firmware.map)"
-    names = {value: name for name, value in protocol_enums()["kws_status"].items()}
-    return f"refused: {names.get(status, f'status {status}').lower().replace('_', ' ')}"

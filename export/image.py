@@ -8,25 +8,32 @@ import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 from datasets.console import UserError
-from datasets.features import MfccQuantizer
+from datasets.features import FRAME_LENGTH, N_FRAMES, N_MELS, SAMPLE_RATE, MfccQuantizer
 from export.boards import Board, Region
+from export.detector import Detector, write_detector
 from export.feature_tables import write_feature_tables, write_mfcc_table, write_text
+from export.footprint import up_to_word
 from export.kernels import PORTABLE, KernelSet
 from export.networks import Network, write_networks
 from export.toolchain import ARM_TOOLS, find_tool, run_tool
 
 FIRMWARE = Path(__file__).resolve().parent.parent / "firmware"
-INCLUDES = ("app", "features", "kernels", "transport")
+INCLUDES = ("app", "features", "kernels", "stream", "transport")
 FEATURE_SOURCES = ("app/kws_clip.c", "features/kws_features.c")
+LISTENING_SOURCES = ("app/kws_audio.c", "app/kws_listen.c")
+DETECTOR_SOURCES = ("app/kws_ear.c", "app/kws_stream.c", "stream/kws.c", "stream/kws_decide.c")
 WORK = "firmware"  # the folder for objects and tables beside the image
-STACK_BYTES = 4096
+STACK_BYTES = 2560  # tests/export/test_stack.py: the most that the call graph allows is below
+FRAMES_IN_RING = 2  # beside what the microphone hears during an inference
+SLOWEST_MS = 200.0  # of an inference that nobody predicted: stated
 OPTIMIZATION = "-O3"
 SUFFIXES = (".elf", ".bin", ".hex", ".map")
 _FLAGS = ("-std=c99", OPTIMIZATION, "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-pedantic", "-Werror",
-          "-ffunction-sections", "-fdata-sections")
+          "-ffunction-sections", "-fdata-sections", "-fcallgraph-info=su")  # the last one is for export.stack
 _PORTABLE = KernelSet(PORTABLE)
 _LINK = ("-nostartfiles", "--specs=nano.specs", "-Wl,--gc-sections", "-Wl,--build-id=none")
 
@@ -34,18 +41,20 @@ _LINK = ("-nostartfiles", "--specs=nano.specs", "-Wl,--gc-sections", "-Wl,--buil
 @dataclass(frozen=True)
 class Features:
     """Our features in an image. quantizer: for the first network's input; chirp_crc: of their self-test, None where
-    it is not known."""
+    it is not known; detector: of words in a stream, None where the image has none."""
 
     quantizer: MfccQuantizer
     chirp_crc: int | None
+    detector: Detector | None = None
 
 
 @dataclass(frozen=True)
 class Image:
     """What came out. Bytes are those of the linker's map.
 
-    flash_bytes: code, constants and initial data. ram_bytes: arena_bytes + buffer_bytes + stack_bytes.
-    arena_bytes: of the networks; buffer_bytes: every other variable; stack_bytes: reserved.
+    flash_bytes: code, constants and initial data. ram_bytes: arena_bytes + audio_bytes + buffer_bytes + stack_bytes.
+    arena_bytes: of the networks; audio_bytes: of the ring of samples, 0 where the image does not listen; buffer_bytes:
+    every other variable; stack_bytes: reserved.
     identity: SHA-256 of everything that the image was made from, the compiler with its libraries by its version; the
     image tells it to the host.
     prefixes: of the networks, in the order in which requests name them.
@@ -58,6 +67,7 @@ class Image:
     flash_bytes: int
     ram_bytes: int
     arena_bytes: int
+    audio_bytes: int
     buffer_bytes: int
     stack_bytes: int
     identity: str
@@ -72,11 +82,13 @@ def discard_image(folder: Path) -> None:
 
 
 def build_image(network_dir: Path, networks: tuple[Network, ...], board: Board, out_dir: Path,
-                features: Features | None = None, kernels: KernelSet = _PORTABLE) -> Image:
+                features: Features | None = None, kernels: KernelSet = _PORTABLE,
+                inference_ms: float = SLOWEST_MS) -> Image:
     """Compile the networks of network_dir with the firmware and link out_dir/firmware.{elf,bin,hex,map} for `board`.
 
     features: None where the first network does not take ours; then they are not linked. kernels: those that the
-    networks were written for. UserError where a tool or the kernels' library is missing, a file does not compile, or
+    networks were written for. inference_ms: of the first network, by which the ring of samples is sized.
+    UserError where a tool or the kernels' library is missing, a file does not compile, or
     the image is too large for the board.
     """
     for tool in ARM_TOOLS:
@@ -84,12 +96,14 @@ def build_image(network_dir: Path, networks: tuple[Network, ...], board: Board, 
     libraries = [library for library in [kernels.library(board.core)] if library]
     work = Path(out_dir) / WORK
     sources = [*_network_sources(Path(network_dir), networks), *write_tables(networks, features, work),
-               *_shared(features), *_of_core(kernels, board), *board.sources]
+               *_shared(features, board), *_of_core(kernels, board), *board.sources]
     script = linker_script(board.region("flash"), board.region("ram"))
     write_text(work / "board.ld", script)
-    identity = _identity([*sources, *libraries], [work, Path(network_dir)], board, kernels, script)
-    _write_image_header(work, identity)
-    objects = _compile_all(sources, Path(network_dir), work, board, kernels)
+    identity = _identity([*sources, *libraries], [work, Path(network_dir)], board, kernels,
+                         f"{script}{audio_samples(inference_ms)}")
+    listening = ("KWS_LISTENING",) if listens(features, board) else ()
+    _write_image_header(work, identity, bool(features and features.detector), audio_samples(inference_ms))
+    objects = _compile_all(sources, Path(network_dir), work, board, kernels, listening)
     elf = _link([*objects, *libraries], kernels.link_flags, work, Path(out_dir), board)
     return _measure(elf, board, identity, networks)
 
@@ -108,14 +122,31 @@ def write_tables(networks: tuple[Network, ...], features: Features | None, work:
         return [write_networks(networks, work)]
     write_feature_tables(work)
     write_mfcc_table(features.quantizer, work)
-    return [write_networks(networks, work, True, features.chirp_crc), work / "kws_feature_tables.c"]
+    of_detector = [write_detector(features.detector, work)] if features.detector else []
+    return [write_networks(networks, work, True, features.chirp_crc), work / "kws_feature_tables.c", *of_detector]
 
 
-def _shared(features: Features | None) -> list[Path]:
-    """The same sources on every board."""
+def listens(features: Features | None, board: Board) -> bool:
+    """Whether an image hears by itself: the board has a microphone, and the image a detector."""
+    return board.microphone != "none" and features is not None and features.detector is not None
+
+
+def audio_samples(inference_ms: float) -> int:
+    """Of the ring between microphone and detector: what comes during an inference, and two frames more. An even number,
+    and room for the codes of a clip, which lie there while a host sends it."""
+    heard = ceil(inference_ms * SAMPLE_RATE / 1000) + FRAMES_IN_RING * FRAME_LENGTH + 1
+    return up_to_word(2 * max(heard, N_FRAMES * N_MELS // 2)) // 2
+
+
+def _shared(features: Features | None, board: Board) -> list[Path]:
+    """The app: the same sources on every board, but for those that only listening needs."""
     of_features = {FIRMWARE / name for name in FEATURE_SOURCES}
-    every = sorted({*FIRMWARE.glob("app/*.c"), *FIRMWARE.glob("kernels/*.c"), *of_features})
-    return [path for path in every if features is not None or path not in of_features]
+    of_detector = {FIRMWARE / name for name in DETECTOR_SOURCES}
+    of_listening = {FIRMWARE / name for name in LISTENING_SOURCES}
+    every = {*FIRMWARE.glob("app/*.c"), *FIRMWARE.glob("kernels/*.c"), *of_features, *of_detector}
+    left_out = {*(of_features if features is None else ()), *(() if features and features.detector else of_detector),
+                *(() if listens(features, board) else of_listening)}
+    return sorted(every - left_out)
 
 
 def _of_core(kernels: KernelSet, board: Board) -> list[Path]:
@@ -123,9 +154,14 @@ def _of_core(kernels: KernelSet, board: Board) -> list[Path]:
     return [path for folder in kernels.folders(board.core) for path in sorted(folder.glob("*.c"))]
 
 
+def _includes(board: Board) -> tuple[Path, ...]:
+    """Folders of the firmware's own headers."""
+    return tuple(dict.fromkeys([*(FIRMWARE / name for name in INCLUDES), *(path.parent for path in board.sources)]))
+
+
 def _identity(sources: list[Path], folders: list[Path], board: Board, kernels: KernelSet, script: str) -> str:
     """Hash of all that goes in: sources, libraries, headers, the linker's script, flags, compiler, board."""
-    folders = [*folders, *(FIRMWARE / name for name in INCLUDES), *kernels.folders(board.core)]
+    folders = [*folders, *_includes(board), *kernels.folders(board.core)]
     headers = [path for folder in folders for path in folder.glob("*.h") if path.name != "kws_image.h"]
     headers += [path for folder in kernels.includes for path in folder.rglob("*.h")]
     compiler = run_tool(["arm-none-eabi-gcc", "--version"], "the compiler's version").partition("\n")[0]
@@ -137,10 +173,12 @@ def _identity(sources: list[Path], folders: list[Path], board: Board, kernels: K
     return digest.hexdigest()
 
 
-def _write_image_header(work: Path, identity: str) -> None:
+def _write_image_header(work: Path, identity: str, detector: bool, samples: int) -> None:
     values = ", ".join(f"0x{byte:02x}" for byte in bytes.fromhex(identity))
     write_text(work / "kws_image.h", "/* Written by export.image. */\n"
-               f"#define KWS_STACK_BYTES {STACK_BYTES}\n#define KWS_IMAGE_IDENTITY {{{values}}}\n")
+               f"#define KWS_STACK_BYTES {STACK_BYTES}\n#define KWS_DETECTOR {int(detector)}\n"
+               f"#define KWS_AUDIO_SAMPLES {samples}\n"
+               f"#define KWS_IMAGE_IDENTITY {{{values}}}\n")
 
 
 def linker_script(flash: Region, ram: Region) -> str:
@@ -158,6 +196,7 @@ SECTIONS
     .ARM.exidx : {{ *(.ARM.exidx*) . = ALIGN(4); }} > flash
     .stack (NOLOAD) : {{ kws_stack_low = .; . += {STACK_BYTES}; kws_stack_top = .; }} > ram
     .arena (NOLOAD) : {{ *(.bss.kws_arena) . = ALIGN(4); }} > ram
+    .audio (NOLOAD) : {{ *(.bss.kws_audio) . = ALIGN(4); }} > ram
     .data : {{ kws_data_start = .; *(.data*) . = ALIGN(4); kws_data_end = .; }} > ram AT > flash
     kws_data_load = LOADADDR(.data);
     .bss (NOLOAD) : {{ kws_bss_start = .; *(.bss*) *(COMMON) . = ALIGN(4); kws_bss_end = .; }} > ram
@@ -166,12 +205,13 @@ SECTIONS
 """
 
 
-def _compile_all(sources: list[Path], network_dir: Path, work: Path, board: Board, kernels: KernelSet) -> list[Path]:
+def _compile_all(sources: list[Path], network_dir: Path, work: Path, board: Board, kernels: KernelSet,
+                 listening: tuple[str, ...]) -> list[Path]:
     defines = {"KWS_CLOCK_HZ": board.clock_hz, **board.defines}
     flags = [*board.cpu_flags, *_FLAGS, *(f"-D{name}={value}u" for name, value in defines.items()),
-             *(f"-D{name}" for name in (*kernels.defines, *kernels.core_defines(board.core))), f"-I{work}",
+             *(f"-D{name}" for name in (*listening, *kernels.defines, *kernels.core_defines(board.core))), f"-I{work}",
              f"-I{network_dir}",
-             *(f"-I{folder}" for folder in (*(FIRMWARE / name for name in INCLUDES), *kernels.folders(board.core))),
+             *(f"-I{folder}" for folder in (*_includes(board), *kernels.folders(board.core))),
              *(f"-isystem{folder}" for folder in kernels.includes)]
     objects, of_core = [work / f"{source.stem}.o" for source in sources], _of_core(kernels, board)
 
@@ -220,8 +260,8 @@ def _measure(elf: Path, board: Board, identity: str, networks: tuple[Network, ..
     ram = board.region("ram")
     in_ram = {name: size for name, (address, size) in sections.items() if 0 <= address - ram.origin < ram.length}
     in_flash = {name: size for name, (_, size) in sections.items() if name not in in_ram or name == ".data"}
-    arena, stack = in_ram[".arena"], in_ram[".stack"]
+    arena, audio, stack = in_ram[".arena"], in_ram.get(".audio", 0), in_ram[".stack"]
     total = sum(in_ram.values())
     return Image(elf, elf.with_suffix(".bin"), elf.with_suffix(".hex"), elf.with_suffix(".map"),
-                 sum(in_flash.values()), total, arena, total - arena - stack, stack, identity,
+                 sum(in_flash.values()), total, arena, audio, total - arena - audio - stack, stack, identity,
                  tuple(network.prefix for network in networks))

@@ -11,15 +11,18 @@ from export.boards import Board, load_board
 from export.c_writer import write_c
 from export.cost import Price, Tariff, summary_of_price
 from export.cost_report import layer_table
+from export.detector import check_graph, detector_of
+from export.duty import DutyCycle
 from export.graph import Graph, layer_shapes
-from export.image import WORK, Features, Image, build_image, discard_image, write_tables
-from export.kernels import KernelSet, load_kernels
+from export.image import SLOWEST_MS, WORK, Features, Image, build_image, discard_image, write_tables
+from export.kernels import CMSIS_NN, KernelSet, load_kernels
 from export.layer_memory import array_bytes
 from export.networks import Network, prefixes
 from export.onnx_writer import to_onnx
 from export.plan import Plan, op_bytes
 from export.runs import Run, input_quantizer, net_parser, resolve
 from export.self_test import FEATURES_FAILED, chirp_crc, network_test
+from export.stack import worst_stack_bytes
 from export.tflite_reader import read_tflite
 from export.toolchain import ARM_TOOLS, have, install_line
 
@@ -74,6 +77,26 @@ def main() -> None:
     finish(summarize(run, exported, board, kernels, bill), exported.folder, f"Exported {run.name} for {board.title}")
 
 
+def listening_share(net: Net, board: Board, bill: Price) -> dict:
+    """Of the core, for a second of audio: its frames, and as many inferences as the net's detector makes. Nothing where
+    the net does not listen."""
+    try:
+        rate = detector_of(net.run, net.graph)[0].inferences_per_s
+    except UserError:
+        return {}
+    duty = DutyCycle(board, bill.frame.cycles, bill.whole.cycles, rate)
+    return {"inferences_per_s": rate, "core_share": round(duty.share, 4), "keeps_up": duty.keeps_up}
+
+
+def threshold_of(net: Net) -> dict:
+    """The detector's threshold, and where it is from. Nothing where the net does not listen."""
+    try:
+        detector, source = detector_of(net.run, net.graph)
+    except UserError:
+        return {}
+    return {"threshold": detector.threshold, "threshold_from": source}
+
+
 def price_of(net: Net, board: Board, kernels: KernelSet) -> tuple[Price | None, tuple[str, ...]]:
     """What the net is predicted to cost; or None, and why not."""
     try:
@@ -100,13 +123,15 @@ def export_nets(nets: tuple[Net, ...], board: Board, folder: Path, kernels: Kern
     plans = tuple(_write_net(net, board, folder, kernels) for net in nets)
     constants = sum(sum(array_bytes(net.graph, kernels.kernel_of(board.core))) for net in nets)
     networks = tuple(net.network for net in nets)
-    features, left_out = _features(nets[0].graph)
+    features, left_out = _features(nets[0])
     if not have(*ARM_TOOLS):
         write_tables(networks, features, folder / WORK)
         untold = (*left_out, f"firmware image: {install_line(ARM_TOOLS[0])}")
         return Exported(folder, nets, plans, constants, None, untold)
     features, untested = _with_self_test(features)
-    image = build_image(folder, networks, board, folder, features, kernels)
+    price, _ = price_of(nets[0], board, kernels)
+    image = build_image(folder, networks, board, folder, features, kernels,
+                        price.whole.latency_ms if price else SLOWEST_MS)
     return Exported(folder, nets, plans, constants, image, (*left_out, *untested))
 
 
@@ -132,12 +157,17 @@ def check_arena(graph: Graph, plan: Plan, board: Board) -> None:
                     "take a smaller net or a larger board")
 
 
-def _features(graph: Graph) -> tuple[Features | None, tuple[str, ...]]:
-    """Our features for the input of `graph`; or none, and why not."""
+def _features(net: Net) -> tuple[Features | None, tuple[str, ...]]:
+    """Our features for the input of a net, with its detector; or none, and why not."""
     try:
-        return Features(input_quantizer(graph), None), ()
+        quantizer = input_quantizer(net.graph)
     except UserError as error:
         return None, (f"features and the clip command: {error}",)
+    try:
+        check_graph(net.graph)
+    except UserError as error:
+        return Features(quantizer, None), (f"detector of words in a stream: {error}",)
+    return Features(quantizer, None, detector_of(net.run, net.graph)[0]), ()
 
 
 def _with_self_test(features: Features | None) -> tuple[Features | None, tuple[str, ...]]:
@@ -163,7 +193,8 @@ def memory_map(exported: Exported, board: Board) -> str:
                 f"{exported.constant_bytes} B")
     rows = [("flash", image.flash_bytes, board.flash_bytes), ("RAM", image.ram_bytes, board.ram_bytes)]
     lines = [f"{name:<6}{used:>8} of {there} B ({100 * used / there:.1f} %)" for name, used, there in rows]
-    parts = (("arena", image.arena_bytes), ("buffers", image.buffer_bytes), ("stack", image.stack_bytes))
+    parts = (("arena", image.arena_bytes), ("audio", image.audio_bytes), ("buffers", image.buffer_bytes),
+             ("stack", image.stack_bytes))
     return "\n".join([*lines, *(f"  {name:<8}{size:>8} B" for name, size in parts)])
 
 
@@ -175,10 +206,14 @@ def summarize(run: Run, exported: Exported, board: Board, kernels: KernelSet, bi
     costs_hash = {"costs_hash": Tariff.of(board, kernels.name).costs_hash} if bill else {}
     sizes = {**(summary_of_price(bill) if bill else {}), **costs_hash, "operations": 2 * macs, "macs": macs,
              "constant_bytes": exported.constant_bytes, "arena_bytes": exported.plans[0].arena_bytes}
+    sizes |= listening_share(net, board, bill) if bill else {}
+    sizes |= threshold_of(net) if image is not None else {}
     if image is not None:
-        sizes |= {"flash_bytes": image.flash_bytes, "ram_bytes": image.ram_bytes,
-                  "buffer_bytes": image.buffer_bytes, "stack_bytes": image.stack_bytes,
-                  "image": str(image.elf), "image_sha256": image.identity}
+        worst = {} if kernels.name == CMSIS_NN else {"stack_worst_bytes": worst_stack_bytes(image)}
+        sizes |= worst | {
+            "audio_bytes": image.audio_bytes, "flash_bytes": image.flash_bytes, "ram_bytes": image.ram_bytes,
+            "buffer_bytes": image.buffer_bytes, "stack_bytes": image.stack_bytes,
+            "image": str(image.elf), "image_sha256": image.identity}
     return {"run": run.name, "board": board.name, "core": board.core, "kernels": kernels.name, **sizes,
             "model_sha256": net.graph.sha256,
             "labels": list(run.labels), "dataset": run.dataset, "left_out": list(exported.left_out), "commit": commit()}

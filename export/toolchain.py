@@ -18,6 +18,9 @@ INSTALL = {
     **{f"arm-none-eabi-{tool}": ("binutils-arm-none-eabi", "arm-none-eabi-binutils-cs", "--cask gcc-arm-embedded")
        for tool in ("objcopy", "objdump", "readelf")},
     "qemu-system-arm": ("qemu-system-arm", "qemu-system-arm", "qemu"),
+    "openocd": ("openocd", "openocd", "open-ocd"),
+    "st-flash": ("stlink-tools", "stlink", "stlink"),
+    "arduino-cli": ("arduino-cli, or arduino.cc's script where that is missing", "arduino-cli", "arduino-cli"),
 }
 REQUIRED = ("gcc", "arm-none-eabi-gcc", "qemu-system-arm")  # what `make setup` sees to; `make test` to clang as well
 ARM_TOOLS = ("arm-none-eabi-gcc", "arm-none-eabi-objcopy")

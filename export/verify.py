@@ -17,11 +17,12 @@ from datasets.waveforms import emulation_clips
 from export.boards import Board, board_names, emulated_board, load_board
 from export.checks import Check, Witness, choose_witnesses, equal_rows_of, report_difference, rows_equal, table
 from export.emulate import SELF_TEST_PASSED, build, row_limit
-from export.emulator import Session, check_identity
+from export.emulator import Session
 from export.host import sanitized_scores, sanitizing_compiler
 from export.host_features import host_codes
 from export.image import Image
 from export.kernels import KernelSet, load_kernels
+from export.link import check_identity
 from export.mcu import Net, read_nets
 from export.op_kernel import KernelOf, portable
 from export.runs import (

@@ -37,14 +37,12 @@ class Spread:
 
 @dataclass(frozen=True)
 class Standing:
-    """A method at a budget. figures: by their keys in summary.json. index_share: of the wall time, None where no log
-    tells."""
+    """A method at a budget. figures: by their keys in summary.json."""
 
     method: str
     budget: str
     seeds: tuple[int, ...]
     figures: dict[str, Spread]
-    index_share: Spread | None
 
 
 @dataclass(frozen=True)
@@ -90,14 +88,7 @@ def _of(rows: Rows, method: str, budget: str) -> dict[int, Row]:
 
 def _standing(method: str, budget: str, rows: dict[int, Row]) -> Standing:
     figures = {key: Spread.of(row.summary[key] for row in rows.values()) for key in (*ACCURACIES, *FIGURES)}
-    shares = (index_share(row) for row in rows.values())
-    return Standing(method, budget, tuple(rows), figures, Spread.of(share for share in shares if share is not None))
-
-
-def index_share(row: Row) -> float | None:
-    """Seconds of the index passes over all; None where the log's rounds do not tell `index_s`."""
-    seconds = [line.get("index_s") for line in row.log if "round" in line]
-    return None if not seconds or None in seconds else sum(seconds) / row.summary["wall_s"]
+    return Standing(method, budget, tuple(rows), figures)
 
 
 def differences(rows: Rows, methods: Iterable[str], budget: str) -> list[Difference]:
@@ -128,11 +119,11 @@ def _cheaper(reference: Row, other: Row) -> float:
 def standings_table(found: list[Standing]) -> str:
     """Markdown."""
     head = ["method", "seeds", *(f"{name}, %" for name in ACCURACIES.values()),
-            *(name for name, _, _ in FIGURES.values()), "index passes, % of wall"]
+            *(name for name, _, _ in FIGURES.values())]
     return _table(head, ([s.method, str(len(s.seeds)),
                           *(_spread(s.figures[key], 100, 2) for key in ACCURACIES),
-                          *(_spread(s.figures[key], by, digits) for key, (_, by, digits) in FIGURES.items()),
-                          _spread(s.index_share, 100, 1) if s.index_share else ""] for s in found))
+                          *(_spread(s.figures[key], by, digits) for key, (_, by, digits) in FIGURES.items())]
+                         for s in found))
 
 
 def differences_table(found: list[Difference]) -> str:

@@ -2,6 +2,7 @@
 
 import fcntl
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -48,6 +49,7 @@ def run_units(units: list[Unit], at_once: int, logs: Path, command_of: Callable[
     command_of: asked when a unit starts. done: called when it ended well. A UserError of either fails the unit alone.
     """
     pool, told_at = Pool(list(units)), time.monotonic()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # the runs are stopped with this
     try:
         while pool.waiting or pool.running:
             _start(pool, at_once, logs, command_of)
@@ -58,6 +60,7 @@ def run_units(units: list[Unit], at_once: int, logs: Path, command_of: Callable[
             time.sleep(POLL_S if pool.running else 0)
     finally:
         _stop(pool)
+        signal.signal(signal.SIGTERM, before)
     return pool.failed
 
 

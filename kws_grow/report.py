@@ -29,8 +29,9 @@ def _ranges_row(row: dict) -> str:
 
 
 def _round_rows(row: dict) -> str:
-    together = {"layer": "all", "before": "", "after": "", **row}
-    return "".join(f"| {row['round']} | {x['layer']} | {x['before']} | {x['after']} | {predicted(x)} "
+    together = {"layer": "all", "before": "", "after": "", "deeper": 0, **row}
+    return "".join(f"| {row['round']} | {x['layer']} | {x['before']} | {x['after']}{' and a block' * x['deeper']} "
+                   f"| {predicted(x)} "
                    f"| {x['realised_change']:+.4f} | {x['price_energy_uj']:+.1f} | {x['price_operations']:+d} |\n"
                    for x in (*row["layers"], together))
 

@@ -3,7 +3,6 @@ exports, verifies and publishes the best of each, and writes docs/results/NAME a
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
 from argparse import Namespace
@@ -117,7 +116,6 @@ class State:
 
 def main() -> None:
     arguments = parse_arguments()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the runs are stopped with this
     plan = plan_of(arguments)
     state = state_of(plan)
     print(told(state), flush=True)

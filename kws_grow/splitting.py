@@ -48,7 +48,7 @@ def paired_logits(net: DsCnn, mfcc: Tensor, offsets: Directions, activation: Act
 
 def _paired_path(layer: PathLayer, x: Tensor, rows: Rows, activation: Activation) -> Tensor:
     """[b, in_c, h, w] -> [b, C, h', w'] through 2 C half-channels."""
-    pairs = {name: torch.cat([p.detach() + d, p.detach() - d])
+    pairs = {name: as_trained(torch.cat([p.detach() + d, p.detach() - d]))
              for name, p, d in zip(layer.path_names(), layer.path_parameters(), rows, strict=True)}
 
     def norm(name: str, x: Tensor) -> Tensor:
@@ -62,6 +62,11 @@ def _paired_path(layer: PathLayer, x: Tensor, rows: Rows, activation: Activation
         x = depthwise_conv(x, pairs["depthwise.weight"], layer.depthwise.stride)
         x = activation(norm("depthwise_norm", x))
     return _averaged(x)
+
+
+def as_trained(weight: Tensor) -> Tensor:
+    """Laid out as the net's own weights are, which is faster."""
+    return weight.contiguous(memory_format=torch.channels_last) if weight.ndim == 4 else weight
 
 
 def _averaged(x: Tensor) -> Tensor:
@@ -151,15 +156,28 @@ def predicted_changes(net: DsCnn, batches: list[Batch], v: Directions, probe: Pr
     """Change of the loss when each path splits along v at probe.eps: [C] a path layer.
 
     The slope of the loss integrated along the way, one batch at each of its midpoints: with kinks, eps^2 lambda / 2 at
-    its end would not do. batches: not those that v was fitted to, which flatter it.
+    its end would not do. batches: not those that v was fitted to, which flatter it. Shrunken, see there.
     """
-    changes = [torch.zeros_like(rows[1]) for rows in v]
-    for i, batch in enumerate(progress(batches, "measuring gains", unit="batch", leave=False)):
-        way = (i + 0.5) / len(batches)
+    ways, slopes = (torch.arange(len(batches), device=v[0][0].device) + 0.5) / len(batches), []
+    for way, batch in zip(ways.tolist(), progress(batches, "measuring gains", unit="batch", leave=False), strict=True):
         product = curvature_product(net, batch, v, replace(probe, eps=way * probe.eps))
-        for change, rows, s in zip(changes, v, product, strict=True):
-            change += way * probe.eps**2 * row_dot(rows, s) / len(batches)
-    return changes
+        slopes.append([way * probe.eps**2 * row_dot(rows, s) for rows, s in zip(v, product, strict=True)])
+    return [shrunken(torch.stack(each), ways) for each in zip(*slopes, strict=True)]
+
+
+def shrunken(slopes: Tensor, ways: Tensor) -> Tensor:
+    """Mean slope of each path, drawn towards that of its layer as far as they differ by chance: [n, C] -> [C].
+
+    Empirical Bayes (Efron and Morris, JASA 1975): chance is what the slopes at ways [n] scatter about a line through
+    zero. Of fewer than four paths or batches, the plain means.
+    """
+    mean = slopes.mean(0)
+    if min(slopes.shape) < 4:
+        return mean
+    line = ways[:, None].to(slopes) * (ways.to(slopes) @ slopes) / (ways @ ways)
+    chance = ((slopes - line).square().sum(0) / (len(slopes) - 1)).mean() / len(slopes)
+    real = (mean.var() - chance).clamp(min=0)
+    return mean.mean() + (mean - mean.mean()) * real / (real + chance)
 
 
 def offsets_of(net: DsCnn, v: Directions, eps: float) -> Directions:

@@ -8,8 +8,13 @@
 #include "kws_features.h"
 
 /* The codes of the clip, and the SysTick ticks that its frames took. */
-extern uint8_t kws_clip_codes[KWS_N_FRAMES * KWS_N_MELS];
+enum { KWS_CLIP_CODES = KWS_N_FRAMES * KWS_N_MELS };
+extern uint8_t *const kws_clip_codes;
 extern uint32_t kws_clip_ticks;
+
+/* The state of its features, shared with the image's stream (kws_ear.h), and the first network's input. */
+extern kws_features kws_clip_features;
+extern const kws_mfcc *const kws_clip_mfcc;
 
 /* Start anew. */
 void kws_clip_begin(void);

@@ -12,7 +12,12 @@ extern const uint32_t kws_data_load[];
 #define SYST_CVR (*(volatile uint32_t *)0xe000e018u)
 #define SCB_VTOR (*(volatile uint32_t *)0xe000ed08u)
 #define SCB_CPACR (*(volatile uint32_t *)0xe000ed88u)
+#define NVIC_ISER(n) (*(volatile uint32_t *)(0xe000e100u + 4u * (n)))
 #define SCB_CFSR (*(volatile uint32_t *)0xe000ed28u)
+
+#ifndef KWS_TICKS_STOP_ASLEEP
+#define KWS_TICKS_STOP_ASLEEP 0
+#endif
 
 enum { TICK_MASK = 0xffffff, STACK_PAINT = 0x6b777321 };
 
@@ -21,12 +26,27 @@ void kws_reset(void);
 void kws_fault(void);
 void kws_report_fault(const uint32_t *frame);
 static void count_wrap(void);
+#ifdef KWS_UART_INTERRUPT
+void kws_uart_interrupt(void); /* of the transport */
+#endif
+#if defined KWS_MICROPHONE_INTERRUPT && defined KWS_LISTENING
+void kws_microphone_interrupt(void); /* of the board */
+#endif
 
 typedef void (*vector)(void);
 
-__attribute__((section(".vectors"), used)) static const vector vectors[16] = {
-    (vector)(uintptr_t)kws_stack_top, kws_reset, kws_fault, kws_fault, kws_fault, kws_fault, kws_fault, kws_fault,
-    kws_fault, kws_fault, kws_fault, kws_fault, kws_fault, kws_fault, kws_fault, count_wrap,
+#define FIRST_INTERRUPT 16
+#define ANY_FAULT kws_fault, kws_fault, kws_fault, kws_fault
+
+/* Of the interrupts those that board.toml names; no other is ever enabled. */
+__attribute__((section(".vectors"), used)) static const vector vectors[] = {
+    (vector)(uintptr_t)kws_stack_top, kws_reset, ANY_FAULT, ANY_FAULT, ANY_FAULT, kws_fault, count_wrap,
+#ifdef KWS_UART_INTERRUPT
+    [FIRST_INTERRUPT + KWS_UART_INTERRUPT] = kws_uart_interrupt,
+#endif
+#if defined KWS_MICROPHONE_INTERRUPT && defined KWS_LISTENING
+    [FIRST_INTERRUPT + KWS_MICROPHONE_INTERRUPT] = kws_microphone_interrupt,
+#endif
 };
 
 /* ------------------------------------------------------------------ start */
@@ -78,6 +98,36 @@ __attribute__((naked)) void kws_fault(void) {
                      "mov sp, r1\n"
                      "ldr r1, =kws_report_fault\n" /* may lie too far for a branch of Armv6-M */
                      "bx r1\n");
+}
+
+/* ------------------------------------------------------------------ waits and sleep */
+
+enum { PATIENCE = 100000 }; /* passes of a wait: ten cycles or so each, so 6 ms at 168 MHz, 60 ms at 16 MHz */
+
+uint32_t kws_gave_up;
+
+int kws_wait_for(volatile const uint32_t *bits, uint32_t mask, uint32_t value, enum kws_wait wait) {
+    for (uint32_t pass = 0; pass < PATIENCE; pass++) {
+        if ((*bits & mask) == value) return 1;
+    }
+    kws_gave_up |= 1u << wait;
+    return 0;
+}
+
+void kws_interrupt_on(uint32_t number) { NVIC_ISER(number / 32u) = 1u << number % 32u; }
+
+void kws_sleep_unless(int (*work)(void)) {
+    __asm__ volatile("cpsid i" ::: "memory"); /* an interrupt is held back, and wakes all the same */
+    if (!work()) __asm__ volatile("dsb\n wfi" ::: "memory");
+    __asm__ volatile("cpsie i" ::: "memory");
+}
+
+void kws_doze_unless(int (*work)(void)) {
+#if KWS_TICKS_STOP_ASLEEP
+    (void)work;
+#else
+    kws_sleep_unless(work);
+#endif
 }
 
 /* ------------------------------------------------------------------ ticks */

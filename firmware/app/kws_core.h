@@ -7,6 +7,23 @@
 /* A board's own start: clocks, power, pins. Runs before the transport's; does nothing where a board has none. */
 void kws_board_init(void);
 
+/* The waits of start-up that may give up; each is a bit of kws_gave_up. */
+enum kws_wait { KWS_WAIT_CRYSTAL, KWS_WAIT_PLL, KWS_WAIT_CLOCK, KWS_WAIT_POWER, KWS_WAIT_FLASH, KWS_WAIT_MICROPHONE };
+extern uint32_t kws_gave_up;
+
+/* Wait until the bits of `mask` in a register are `value`; whether they were before patience ended. Where they were not,
+ * kws_gave_up has the bit of `wait` from then on. */
+int kws_wait_for(volatile const uint32_t *bits, uint32_t mask, uint32_t value, enum kws_wait wait);
+
+/* Let an interrupt through; its number is that of the data sheet, from 0. */
+void kws_interrupt_on(uint32_t number);
+
+/* Sleep until an interrupt, unless `work` returns nonzero before. An interrupt that comes between the two wakes, too. */
+void kws_sleep_unless(int (*work)(void));
+
+/* The same where ticks go on asleep; where they do not (KWS_TICKS_STOP_ASLEEP: board.toml) stay awake, to count them. */
+void kws_doze_unless(int (*work)(void));
+
 /* Start SysTick on the processor's clock. */
 void kws_ticks_init(void);
 

@@ -4,11 +4,14 @@
 
 #include "kws_core.h"
 #include "kws_crc.h"
-#include "kws_image.h" /* written by export.image: KWS_IMAGE_IDENTITY, KWS_STACK_BYTES */
+#include "kws_image.h" /* written by export.image: KWS_IMAGE_IDENTITY, KWS_STACK_BYTES, KWS_DETECTOR */
 #include "kws_memory.h"
 #include "kws_transport.h"
 #if KWS_FEATURES
 #include "kws_clip.h"
+#endif
+#if KWS_DETECTOR
+#include "kws_stream.h"
 #endif
 
 static uint32_t self_test_failed;
@@ -52,7 +55,7 @@ void kws_reply(enum kws_status status, const void *payload, size_t bytes) {
 
 static void hello(const piece *none) {
     static const uint8_t identity[] = KWS_IMAGE_IDENTITY;
-    const uint32_t facts[3] = {KWS_STACK_BYTES, self_test_failed, KWS_FEATURES};
+    const uint32_t facts[4] = {KWS_STACK_BYTES, self_test_failed, KWS_FEATURES, kws_gave_up};
     uint32_t sizes[KWS_NETWORKS][3];
     (void)none;
     for (unsigned n = 0; n < KWS_NETWORKS; n++) {
@@ -113,10 +116,26 @@ static void score_clip(const piece *last) {
     (void)last;
     if (!infer(&facts[1])) return;
     facts[2] = kws_stack_used();
-    reply_begin(KWS_OK, sizeof kws_clip_codes + network->input_bytes + network->output_bytes + sizeof facts);
-    reply_put(kws_clip_codes, sizeof kws_clip_codes);
+    reply_begin(KWS_OK, KWS_CLIP_CODES + network->input_bytes + network->output_bytes + sizeof facts);
+    reply_put(kws_clip_codes, KWS_CLIP_CODES);
     reply_put(&kws_input, network->input_bytes);
     put_scores(facts, sizeof facts);
+}
+#endif
+
+#if KWS_DETECTOR
+static void begin_stream(const piece *none) {
+    (void)none;
+    kws_stream_begin();
+}
+
+static void take_stream(const piece *part, size_t offset, size_t bytes) {
+    kws_stream_take(part->samples, bytes / sizeof *part->samples, offset == 0);
+}
+
+static void answer_stream(const piece *last) {
+    (void)last;
+    kws_stream_answer();
 }
 #endif
 
@@ -139,6 +158,10 @@ static const service services[] = {
 #if KWS_FEATURES
     {KWS_CLIP, KWS_CLIP_SAMPLES * sizeof(int16_t), take_samples, score_clip},
 #endif
+#if KWS_DETECTOR
+    {KWS_STREAM_BEGIN, 0, NULL, begin_stream},
+    {KWS_STREAM_FEED, KWS_CLIP_SAMPLES * sizeof(int16_t), take_stream, answer_stream},
+#endif
 };
 
 static void greet(void) {
@@ -151,9 +174,23 @@ void kws_greet(uint32_t self_test) {
     greet();
 }
 
-static void read_piece(void *bytes, size_t count) {
+/* Whether exactly `count` bytes came, none of them KWS_SILENCE_MS after the one before: a host that fell silent in the
+ * middle of a request has gone, and the next byte begins another one. */
+static int hear(void *bytes, size_t count) {
+    uint32_t since = kws_ticks();
+    for (uint8_t *at = bytes, *end = at + count; at < end;) {
+        const size_t came = kws_take(at, (size_t)(end - at));
+        if (came > 0) since = kws_ticks();
+        else if ((int32_t)(kws_ticks() - since) > (int32_t)(KWS_CLOCK_HZ / 1000u * KWS_SILENCE_MS)) return 0;
+        else kws_doze_unless(kws_bytes_wait);
+        at += came;
+    }
+    return 1;
+}
+
+static int hear_piece(void *bytes, size_t count) {
     greet();
-    kws_read(bytes, count);
+    return hear(bytes, count);
 }
 
 static void serve(const service *wanted, uint32_t bytes) {
@@ -161,11 +198,11 @@ static void serve(const service *wanted, uint32_t bytes) {
     uint32_t crc = UINT32_MAX, sent;
     for (size_t at = 0, count; at < bytes; at += count) {
         count = bytes - at < sizeof part.bytes ? bytes - at : sizeof part.bytes;
-        read_piece(part.bytes, count);
+        if (!hear_piece(part.bytes, count)) return;
         crc = kws_crc(crc, part.bytes, count);
         if (wanted->take) wanted->take(&part, at, count);
     }
-    read_piece(&sent, sizeof sent);
+    if (!hear_piece(&sent, sizeof sent)) return;
     if (sent != ~crc) kws_reply(KWS_BAD_CRC, &crc, sizeof crc);
     else wanted->answer(&part);
 }
@@ -190,13 +227,13 @@ static void answer(const service *wanted, uint8_t index, uint32_t bytes) {
     else serve(wanted, bytes);
 }
 
-void kws_serve(void) {
-    uint8_t head[4] = {0};
+int kws_serve(void) {
+    uint8_t head[4];
     uint32_t bytes;
-    while (head[0] != 'K') kws_read(head, 1);
-    kws_read(head + 1, 3);
-    kws_read(&bytes, sizeof bytes);
+    if (kws_take(head, 1) == 0) return 0;
+    if (head[0] != 'K' || !hear(head + 1, 3) || !hear(&bytes, sizeof bytes)) return 1;
     const service *wanted = service_of(head[1]);
     if (wanted) answer(wanted, head[2], bytes);
     else kws_reply(KWS_BAD_COMMAND, head + 1, 1);
+    return 1;
 }

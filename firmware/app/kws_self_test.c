@@ -36,7 +36,7 @@ static int features_fail(void) {
         const int16_t sample = (int16_t)((int32_t)(fold >> 15) - 32768);
         kws_clip_take(&sample, 1);
     }
-    return ~kws_crc(UINT32_MAX, kws_clip_codes, sizeof kws_clip_codes) != KWS_CHIRP_CRC;
+    return ~kws_crc(UINT32_MAX, kws_clip_codes, KWS_CLIP_CODES) != KWS_CHIRP_CRC;
 }
 #endif
 

@@ -1,7 +1,9 @@
-/* UART0 of nRF52 (the register interface without DMA: six bytes of FIFO, enough for a reader that polls).
- * KWS_UART_TX_PIN, KWS_UART_RX_PIN (32 * port + pin) and KWS_UART_BAUD (9600 to 1000000): board.toml. */
+/* UART0 of nRF52 (the register interface without DMA; nRF52840 Product Specification, 6.33). KWS_UART_TX_PIN,
+ * KWS_UART_RX_PIN (32 * port + pin), KWS_UART_BAUD (9600 to 1000000) and KWS_UART_INTERRUPT: board.toml. */
 #include <stdint.h>
 
+#include "kws_core.h"
+#include "kws_received.h"
 #include "kws_transport.h"
 
 #define UART0 0x40002000u
@@ -10,6 +12,8 @@
 #define STARTTX REG(0x008)
 #define RXDRDY REG(0x108)
 #define TXDRDY REG(0x11c)
+#define INTENSET REG(0x304)
+#define INTENCLR REG(0x308)
 #define ENABLE REG(0x500)
 #define PSELTXD REG(0x50c)
 #define PSELRXD REG(0x514)
@@ -21,7 +25,9 @@
 #define OUTSET(pin) (*(volatile uint32_t *)(PORT(pin) + 0x508u))
 #define PIN_CNF(pin) (*(volatile uint32_t *)(PORT(pin) + 0x700u + 4u * ((pin) % 32u)))
 
-enum { UART_ENABLED = 4, PIN_OUTPUT = 3, PIN_INPUT_PULLED_UP = 12 };
+enum { UART_ENABLED = 4, PIN_OUTPUT = 3, PIN_INPUT_PULLED_UP = 12, RXDRDY_INTERRUPT = 1 << 2 };
+
+void kws_uart_interrupt(void);
 
 void kws_transport_init(void) {
     OUTSET(KWS_UART_TX_PIN) = 1u << KWS_UART_TX_PIN % 32u;
@@ -32,17 +38,24 @@ void kws_transport_init(void) {
     /* baud * 2^32 / 16 MHz, rounded to the 12 bits below the top that the divider has: the datasheet's table */
     BAUDRATE = (uint32_t)((((uint64_t)KWS_UART_BAUD << 32) / 16000000u + 0x800u) & 0xfffff000u);
     ENABLE = UART_ENABLED;
+    kws_uart_resume();
     STARTRX = 1;
     STARTTX = 1;
+    kws_interrupt_on(KWS_UART_INTERRUPT);
 }
 
-void kws_read(void *bytes, size_t count) {
-    for (uint8_t *at = bytes, *end = at + count; at < end; at++) {
-        while (!RXDRDY) {}
-        RXDRDY = 0;
-        *at = (uint8_t)RXD;
+/* The event is cleared before its byte is read: the FIFO behind it raises it anew. */
+void kws_uart_interrupt(void) {
+    if (!kws_receives()) {
+        INTENCLR = RXDRDY_INTERRUPT;
+        return;
     }
+    if (!RXDRDY) return;
+    RXDRDY = 0;
+    kws_receive((uint8_t)RXD);
 }
+
+void kws_uart_resume(void) { INTENSET = RXDRDY_INTERRUPT; }
 
 void kws_write(const void *bytes, size_t count) {
     for (const uint8_t *at = bytes, *end = at + count; at < end; at++) {

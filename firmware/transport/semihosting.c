@@ -35,11 +35,9 @@ static size_t transfer(uintptr_t call, uintptr_t pipe, const uint8_t *bytes, siz
     return count - left;
 }
 
-void kws_read(void *bytes, size_t count) {
-    for (uint8_t *at = bytes, *end = at + count; at < end;) {
-        at += transfer(SYS_READ, from_host, at, (size_t)(end - at));
-    }
-}
+size_t kws_take(void *bytes, size_t count) { return transfer(SYS_READ, from_host, bytes, count); }
+
+int kws_bytes_wait(void) { return 1; /* kws_take waits */ }
 
 void kws_write(const void *bytes, size_t count) {
     for (const uint8_t *at = bytes, *end = at + count; at < end;) {

@@ -26,8 +26,8 @@ class FireflySettings(IndexSettings):
     of what is new. Outgoing weights of new channels stay within eps of the RMS there, new blocks' last norms within
     eps."""
 
-    steps: int = field(default=20, metadata={"above": 0})
-    fresh: int = field(default=8, metadata={"above": 0})
+    steps: int = field(default=14, metadata={"above": 0})
+    fresh: int = field(default=6, metadata={"above": 0})
     channels: int = field(default=8, metadata={"above": 0})
     learning_rate: float = field(default=0.03, metadata={"above": 0})
 

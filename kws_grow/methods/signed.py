@@ -19,8 +19,8 @@ from kws_grow.splitting import Probe, offsets_of, per_row, predicted_changes, ra
 class SignedSettings(IndexSettings):
     """steps, fresh: for each end of the spectrum. weight: what the absolute weights of a path's copies sum to."""
 
-    steps: int = field(default=24, metadata={"above": 0})
-    fresh: int = field(default=8, metadata={"above": 0})
+    steps: int = field(default=15, metadata={"above": 0})
+    fresh: int = field(default=6, metadata={"above": 0})
     weight: float = field(default=3.0, metadata={"above": 1})
 
 

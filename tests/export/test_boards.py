@@ -3,8 +3,10 @@
 import shutil
 import struct
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
+from unicorn import UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE
 
 from datasets.console import UserError
 from export.boards import BOARDS, board_names, emulated_board, load_board
@@ -13,6 +15,7 @@ from export.image import build_image
 from export.toolchain import have, install_line
 from tests.export import standin
 
+SILICON = ("b_l475e_iot01a", "nucleo_l4r5zi", "stm32f4_discovery")
 EMULATED = ("m0plus-code", "mps2-an385", "mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547", "netduinoplus2")
 
 
@@ -27,7 +30,7 @@ def test_every_board_loads(name):
 
 
 def test_the_boards_of_the_design():
-    assert {"nano33ble", *EMULATED} <= set(board_names())
+    assert {"nano33ble", *SILICON, *EMULATED} == set(board_names())
     nano = load_board("nano33ble")
     assert (nano.region("flash").origin, nano.flash_bytes, nano.ram_bytes) == (0x10000, 0xF0000, 256 * 1024)
     assert nano.region("flash").offset == 0x10000
@@ -44,7 +47,7 @@ def test_each_figure_has_a_source_and_what_is_no_fact_is_marked(name):
     assert all(len(text.split()) > 3 and "\n" not in text and "  " not in text for text in texts.values())
     assert any(mark in board.power.pj_per_cycle_source for mark in ("stand-in", "unmeasured"))
     assert (board.power.microphone_uw > 0) == (board.power.capture_uw > 0) == (board.microphone != "none")
-    assert (board.power.sleep_uw is None) == (board.emulator is not None)
+    assert (board.power.sleep_uw is None) == (name != "nano33ble")
 
 
 def test_the_nano_s_energy_says_what_it_rests_on():
@@ -64,6 +67,66 @@ def test_the_nano_turns_on_the_cache_that_hides_its_wait_states(tmp_path):
         machine.uc.mem_map(peripherals, 0x100000)
     machine.call("kws_board_init")
     assert struct.unpack("<I", machine.uc.mem_read(0x4001E540, 4)) == (1,)  # NVMC.ICACHECNF: CACHEEN
+
+
+def started(name: str, folder: Path, ready: dict[int, int]) -> tuple[Machine, dict[int, int]]:
+    """kws_board_init of a board's image, on registers that keep what is written, with the bits of `ready` always set;
+    and what was written last, by address."""
+    board, written = load_board(name), {}
+    network = standin.write_network(folder / "network")
+    machine = Machine(build_image(network, standin.network(), board, folder, standin.FEATURES), board)
+    for peripherals in (0x40000000, 0x48000000, 0x50000000, 0xE0000000):
+        machine.uc.mem_map(peripherals, 0x100000)
+
+    def answer(uc, _, address, *__):
+        held = struct.unpack("<I", uc.mem_read(address, 4))[0]
+        uc.mem_write(address, struct.pack("<I", held | ready[address]))
+
+    for address in ready:
+        machine.uc.hook_add(UC_HOOK_MEM_READ, answer, begin=address, end=address + 3)
+    machine.uc.hook_add(UC_HOOK_MEM_WRITE, lambda _, __, address, ___, value, ____: written.update({address: value}),
+                        begin=0x40000000, end=0x5FFFFFFF)
+    machine.call("kws_board_init")
+    return machine, written
+
+
+def word(machine: Machine, symbol: str) -> int:
+    return struct.unpack("<I", machine.uc.mem_read(machine.program.symbol(symbol).address, 4))[0]
+
+
+F4_CR, F4_PLLCFGR, F4_CFGR, F4_ACR = 0x40023800, 0x40023804, 0x40023808, 0x40023C00
+L4_CR, L4_CFGR, L4_PLLCFGR, L4_ACR = 0x40021000, 0x40021008, 0x4002100C, 0x40022000
+F4_READY, L4_READY = {F4_CR: 1 << 17 | 1 << 25, F4_CFGR: 2 << 2}, {L4_CR: 1 << 25, L4_CFGR: 3 << 2}
+needs_arm_gcc = pytest.mark.skipif(not have("arm-none-eabi-gcc"), reason=install_line("arm-none-eabi-gcc"))
+
+
+@needs_arm_gcc
+@pytest.mark.parametrize(("name", "slow_hz"), [
+    ("stm32f4_discovery", 16_000_000), ("netduinoplus2", 16_000_000), ("b_l475e_iot01a", 4_000_000),
+    ("nucleo_l4r5zi", 4_000_000)])
+def test_a_clock_that_never_comes_ends_the_wait_and_is_told(name, slow_hz, tmp_path):
+    """And the UART is told of the slow clock."""
+    machine, _ = started(name, tmp_path, {})
+    assert word(machine, "kws_gave_up") in (1 << 0, 1 << 1)  # crystal or PLL
+    assert word(machine, "kws_uart_clock_hz") == slow_hz
+
+
+@needs_arm_gcc
+@pytest.mark.parametrize(("name", "ready", "uart_hz", "registers"), [
+    # 8 MHz / 8 x 336 / 2; five wait states
+    ("stm32f4_discovery", F4_READY, 42_000_000, {F4_PLLCFGR: (0x7FFF, 8 | 336 << 6), F4_ACR: (7, 5)}),
+    ("netduinoplus2", F4_READY, 84_000_000, {F4_PLLCFGR: (0x7FFF, 25 | 336 << 6), F4_CFGR: (3, 2)}),
+    # 4 MHz x 40 / 2 and x 60 / 2; four and five wait states; at last undivided
+    ("b_l475e_iot01a", L4_READY, 80_000_000, {L4_PLLCFGR: (0x7F00, 40 << 8), L4_ACR: (15, 4), L4_CFGR: (0xF3, 3)}),
+    # IOSV: the supply of port G
+    ("nucleo_l4r5zi", L4_READY, 120_000_000, {L4_PLLCFGR: (0x7F00, 60 << 8), L4_ACR: (15, 5), 0x40007004: (512, 512)}),
+])
+def test_clocks_as_board_toml_says(name, ready, uart_hz, registers, tmp_path):
+    machine, written = started(name, tmp_path, ready)
+    assert word(machine, "kws_gave_up") == 0
+    assert word(machine, "kws_uart_clock_hz") == uart_hz
+    for address, (mask, value) in registers.items():
+        assert written[address] & mask == value, hex(address)
 
 
 def test_unknown_board_lists_those_there():

@@ -16,9 +16,9 @@ from datasets.features import CLIP_SAMPLES, log_mel_codes
 from datasets.wav import write_wav
 from export import emulate
 from export.boards import load_board
-from export.emulator import Hello, check_identity
 from export.host_features import host_codes
 from export.kernels import load_kernels
+from export.link import Hello, check_identity
 from export.mcu import Net, export_nets
 from export.net import FloatLayer, FloatNet, save_net
 from export.runs import resolve
@@ -215,8 +215,8 @@ def test_bad_input_is_one_line(command, capsys, more, message):
 
 
 def test_another_image_on_the_board_is_noticed():
-    hello = Hello("00" * 32, 4096, 0, True, ())
-    image = emulate.Image(*[Path("x")] * 4, 0, 0, 0, 0, 0, "11" * 32, ("network",))
+    hello = Hello("00" * 32, 4096, 0, True, 0, ())
+    image = emulate.Image(*[Path("x")] * 4, 0, 0, 0, 0, 0, 0, "11" * 32, ("network",))
     with pytest.raises(UserError, match="another image"):
         check_identity(hello, image)
     assert check_identity(replace(hello, identity="11" * 32), image).features

@@ -9,11 +9,12 @@ import pytest
 
 from datasets.console import UserError
 from datasets.features import CLIP_SAMPLES, N_FRAMES
-from export import emulator
+from export import link
 from export.boards import board_names, load_board
-from export.emulator import NetworkSizes, Session, protocol
+from export.emulator import Session
 from export.host_features import host_codes
-from export.image import build_image
+from export.image import STACK_BYTES, build_image
+from export.link import NetworkSizes, protocol
 from export.self_test import chirp_crc
 from export.toolchain import have, install_line
 from tests.export import standin
@@ -121,13 +122,13 @@ def test_what_the_image_refuses_it_goes_on_after(image):
 
 
 def test_the_stacks_high_water_mark_rises_with_what_is_used(image, tmp_path):
-    extra = "volatile uint8_t deep[2000]; for (int i = 0; i < 2000; i++) deep[i] = 1; sums[0] = deep[9];"
+    extra = "volatile uint8_t deep[900]; for (int i = 0; i < 900; i++) deep[i] = 1; sums[0] = deep[9];"
     deep = image_of(tmp_path, extra=extra)
     used = []
     for elf in (image, deep):
         with session(elf) as board:
             used.append(board.clip(clips()[2], board.hello()).stack_used)
-    assert 1500 <= used[1] - used[0] <= 2100
+    assert 500 <= used[1] - used[0] <= 950
 
 
 OVERFLOW = "volatile uint8_t deep[6000]; for (int i = 5999; i >= 0; i--) deep[i] = 1; sums[0] = deep[9];"
@@ -142,7 +143,7 @@ def test_a_stack_that_leaves_its_memory_faults(tmp_path):
 
 @pytest.mark.parametrize(("extra", "message"), [
     ("*(volatile int *)0xf0000000u = 1;", "faulted: exception [35] at pc 0x0000"),
-    (OVERFLOW, "used its whole stack of 4096 bytes"),
+    (OVERFLOW, f"used its whole stack of {STACK_BYTES} bytes"),
     ("return 3;", "refused: network failed"),
     ("for (;;) {}", "said nothing for 1 s"),
 ])
@@ -194,12 +195,12 @@ def test_qemu_ends_with_its_session(image):
 
 
 def test_a_refusal_is_named_wherever_its_enum_stands(monkeypatch, tmp_path):
-    header = emulator.PROTOCOL.read_text().replace("enum kws_status", "enum kws_last { KWS_ODD = 2, KWS_END };\n"
+    header = link.PROTOCOL.read_text().replace("enum kws_status", "enum kws_last { KWS_ODD = 2, KWS_END };\n"
                                                    "enum kws_status").replace("KWS_FAULT }", "KWS_FAULT, KWS_MORE }")
     (tmp_path / "protocol.h").write_text(header + "enum kws_other { KWS_FIRST, KWS_SECOND };\n")
-    monkeypatch.setattr(emulator, "PROTOCOL", tmp_path / "protocol.h")
-    for parser in (emulator.protocol, emulator.protocol_enums):
-        monkeypatch.setattr(emulator, parser.__name__, parser.__wrapped__)
-    assert emulator._meaning(protocol()["BAD_CRC"], b"") == "refused: bad crc"
-    assert emulator._meaning(emulator.protocol()["MORE"], b"") == "refused: more"
-    assert emulator._meaning(99, b"") == "refused: status 99"
+    monkeypatch.setattr(link, "PROTOCOL", tmp_path / "protocol.h")
+    for parser in (link.protocol, link.protocol_enums):
+        monkeypatch.setattr(link, parser.__name__, parser.__wrapped__)
+    assert link._meaning(protocol()["BAD_CRC"], b"") == "refused: bad crc"
+    assert link._meaning(link.protocol()["MORE"], b"") == "refused: more"
+    assert link._meaning(99, b"") == "refused: status 99"

@@ -14,9 +14,9 @@ from scipy.stats import ttest_rel
 
 from datasets.console import UserError, run_command
 from export.shape import NetShape
-from kws_grow import compare, jobs
+from kws_grow import compare, grow, jobs
 from kws_grow.compare import SCHEDULE, Plan, check_alike, grouped
-from kws_grow.comparison import differences, differences_table, index_share, standings
+from kws_grow.comparison import differences, differences_table, standings
 from kws_grow.config import GrowConfig, Reference
 from kws_grow.grow import reference_of
 from kws_grow.methods import METHODS, settings_of
@@ -238,7 +238,8 @@ def test_a_comparator_of_a_stale_reference_is_not_run(bench):
 def test_other_schedules_and_other_references_are_stale_too():
     old, new = row(), row("width", epochs=9)
     assert stale(as_rows(old, new), SCHEDULE) == {}
-    assert set(stale(as_rows(old, new), replace(SCHEDULE, final_epochs=99)).values()) == {"final_epochs 24, present 99"}
+    told = f"final_epochs {SCHEDULE.final_epochs}, present 99"
+    assert set(stale(as_rows(old, new), replace(SCHEDULE, final_epochs=99)).values()) == {told}
     assert stale(as_rows(row(epochs=10), new), SCHEDULE) == {new.unit: "its reference has been run again"}
 
 
@@ -278,9 +279,14 @@ def test_what_another_process_runs_is_left_to_it(bench):
 
 def test_what_runs_is_told(bench, capsys):
     bench.monkeypatch.setattr(jobs, "TELL_S", 0.0)
-    told = bench.base / "told"
-    bench.monkeypatch.setattr(jobs, "last_line", lambda log: told.touch() or last_line(log) if log.stat().st_size else "")
-    bench.waits = {unit(): told}
+    bench.waits = {unit(): bench.base / "told"}
+    last_line = jobs.last_line
+
+    def seen(log: Path) -> str:
+        if line := last_line(log):
+            (bench.base / "told").touch()
+        return line
+    bench.monkeypatch.setattr(jobs, "last_line", seen)
     bench("--methods", "energy-aware", "--seeds", "0")
     assert capsys.readouterr().out.count("compare-energy-aware-ops-2M-s0: working") == 1
 
@@ -357,11 +363,6 @@ def test_standings_are_of_their_seeds_alone():
     assert standings(rows, METHODS, "small") == []
 
 
-def test_the_share_of_the_index_passes_is_that_of_the_log():
-    assert index_share(row()) is None
-    assert index_share(row(log=({"round": 1, "index_s": 20.0}, {"round": 2, "index_s": 40.0}))) == pytest.approx(0.1)
-
-
 def test_nets_on_the_way_are_those_at_the_end_of_each_round():
     found = points_on_the_way(row())
     prices = [tariff("tuned").shape(NetShape((w, w, w), 20, 2, depths, (1, 1))).whole
@@ -404,6 +405,18 @@ def test_runs_named_go_side_by_side_as_before():
     assert '--draw "1"' in lines[1]
 
 
+@pytest.mark.parametrize(("data", "device"), [(None, None), (Path("words"), "cpu")])
+def test_the_command_of_a_unit_is_one_of_grow_kws(monkeypatch, data, device):
+    plan = Plan((), Path("rows"), Path("runs"), data, device, False)
+    monkeypatch.setattr("sys.argv", compare.command_of(unit("width", 3), plan)[3:])
+    arguments = grow.parse_arguments()
+    assert (arguments.method, arguments.seed, arguments.budget, arguments.threads) == ("width", 3, BUDGET, 1)
+    assert (arguments.run, arguments.reference) == (unit("width", 3).name, unit(seed=3).name)
+    assert (arguments.data, arguments.device) == (data, device or "auto")
+    assert grow.schedule_of(arguments) == SCHEDULE
+
+
+@pytest.mark.slow
 def test_real_runs_become_rows(tmp_path, monkeypatch):
     """A comparator takes price and epochs of the net that its reference grew."""
     words = tmp_path / "words"

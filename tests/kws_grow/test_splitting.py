@@ -24,6 +24,7 @@ from kws_grow.splitting import (
     random_directions,
     rayleigh_pass,
     row_dot,
+    shrunken,
     units,
 )
 
@@ -184,3 +185,14 @@ def test_directions_have_length_one():
     v = random_directions(small_net(), torch.Generator().manual_seed(2))
     for rows in v:
         torch.testing.assert_close(row_dot(rows, rows), torch.ones(len(rows[0]), dtype=torch.float64))
+
+
+def test_what_differs_by_chance_is_drawn_together():
+    """Paths that are alike but for noise come out nearly alike, in the right sign; those that differ stay apart."""
+    g, ways = torch.Generator().manual_seed(0), (torch.arange(12) + 0.5) / 12
+    noise = torch.randn(12, 200, generator=g)
+    slopes = -0.5 * ways[:, None] + noise
+    told, plain = (float((each < 0).float().mean()) for each in (shrunken(slopes, ways), slopes.mean(0)))
+    assert told > 0.99 > 0.9 > plain
+    apart = torch.linspace(-9, 9, 200)
+    torch.testing.assert_close(shrunken(2 * ways[:, None] * apart + 0.1 * noise, ways), apart, atol=0.15, rtol=0)

@@ -2,6 +2,7 @@
  * off at reset, which hides the flash's wait states. Waits are bounded. */
 #include <stdint.h>
 
+#include "kws_board.h"
 #include "kws_core.h"
 
 #define REG(address) (*(volatile uint32_t *)(address))
@@ -11,8 +12,11 @@
 #define NVIC_ICER(n) REG(0xe000e180u + 4u * (n))
 #define NVIC_ICPR(n) REG(0xe000e280u + 4u * (n))
 
-enum { CACHE_ENABLED = 1 };
-enum { PATIENCE = 200000 }; /* passes of the wait; the crystal takes about 0.4 ms */
+#define P0_OUTSET REG(0x50000508u)
+#define P0_OUTCLR REG(0x5000050cu)
+#define P0_DIRSET REG(0x50000518u)
+
+enum { CACHE_ENABLED = 1, LED_PIN = 13 }; /* the orange LED, lit by a high P0.13 */
 
 void kws_board_init(void) {
     for (uint32_t n = 0; n < 2; n++) { /* what the boot loader left on (USB, timers) would fault here */
@@ -22,5 +26,11 @@ void kws_board_init(void) {
     NVMC_ICACHECNF = CACHE_ENABLED;
     CLOCK_EVENTS_HFCLKSTARTED = 0;
     CLOCK_TASKS_HFCLKSTART = 1;
-    for (uint32_t pass = 0; pass < PATIENCE && !CLOCK_EVENTS_HFCLKSTARTED; pass++) {}
+    kws_wait_for(&CLOCK_EVENTS_HFCLKSTARTED, 1, 1, KWS_WAIT_CRYSTAL); /* about 0.4 ms */
+}
+
+void kws_led(int on) {
+    P0_DIRSET = 1u << LED_PIN;
+    if (on) P0_OUTSET = 1u << LED_PIN;
+    else P0_OUTCLR = 1u << LED_PIN;
 }

@@ -1,0 +1,87 @@
+"""The firmware of a net on a board behind PORT: real clips in, every byte checked as by `make emulate`."""
+
+import time
+from argparse import Namespace
+from pathlib import Path
+
+from datasets.console import UserError, commit, finish, run_command
+from datasets.features import N_FRAMES
+from datasets.waveforms import emulation_clips
+from export.boards import Board, load_board
+from export.checks import choose_witnesses, report_difference, table
+from export.emulate import (
+    SELF_TEST_PASSED,
+    WITNESSES,
+    Case,
+    Emulated,
+    ask_image,
+    build,
+    check,
+    clips_source,
+    image_facts,
+    row_limit,
+    verdict,
+)
+from export.kernels import load_kernels
+from export.mcu import Net
+from export.runs import input_quantizer, net_parser, resolve
+from export.serial_port import SerialPort, baud_of
+
+DEFAULT_LIMIT = 20
+
+
+def main() -> None:
+    """Build the image that the board should run, send it clips, check, report; exit status 1 where one byte differs."""
+    arguments = _arguments()
+    start_s = time.monotonic()
+    board = load_board(arguments.board)
+    baud_of(board)
+    kernels = load_kernels(arguments.kernels, arguments.cmsis_nn)
+    run = resolve(arguments.run, arguments.model)
+    net = Net.of(run)
+    quantizer = input_quantizer(net.graph)
+    witnesses, left_out = choose_witnesses(WITNESSES)
+    data, source = clips_source(arguments, run)
+    waveforms, labels, names = emulation_clips(data, arguments.clips, run.labels, arguments.limit)
+    folder = arguments.out or Path("build") / run.name / board.name / "board-test"
+    image = build((net,), board, folder, kernels)
+    with SerialPort(arguments.port, board) as port:
+        gave_up = port.hello().waits_given_up()
+        answers = ask_image(port, net, image, waveforms, f"asking {board.name}")
+    print(SELF_TEST_PASSED)
+    if gave_up:
+        print(f"gave up waiting at start: {', '.join(gave_up)}")
+    checks = check(witnesses, Case(net, run.tflite_path.read_bytes(), quantizer, waveforms, answers))
+    print(table(checks, left_out))
+    summary = verdict(run, board, answers, checks, labels) | times(board, answers) | image_facts(image, answers) | {
+        "kernels": kernels.name, "port": str(arguments.port), "tested_on": source, "gave_up": list(gave_up),
+        "left_out": [f"{what}: {why}" for what, why in left_out.items()],
+        "wall_s": round(time.monotonic() - start_s, 1), "commit": commit()}
+    finish(summary, folder, f"Tested {run.name} on {board.title}")
+    report_difference(checks, names, "clips")
+
+
+def _arguments() -> Namespace:
+    parser = net_parser("export.board_test", __doc__, clips=True, kernels=True)
+    parser.add_argument("--board", default="nano33ble", help="what is behind the port; default: nano33ble")
+    parser.add_argument("--port", type=_port, default="", help="its serial port, like /dev/ttyACM0")
+    parser.add_argument("--limit", type=row_limit, default=DEFAULT_LIMIT, help=f"most clips; default: {DEFAULT_LIMIT}")
+    parser.add_argument("--out", type=Path, help="for the results; default: build/RUN/BOARD/board-test")
+    return parser.parse_args()
+
+
+def _port(text: str) -> Path:
+    if not text:
+        raise UserError("PORT is not given; boards are /dev/ttyACM0 or /dev/ttyUSB0, on macOS /dev/cu.usbmodem...")
+    return Path(text)
+
+
+def times(board: Board, answers: Emulated) -> dict:
+    """Of SysTick: on silicon it counts the processor's cycles, in the emulator instructions' worth of them."""
+    inference, frame = (float(ticks.mean()) for ticks in (answers.inference_ticks, answers.feature_ticks / N_FRAMES))
+    return {"ticks_per_inference": round(inference), "ticks_per_frame": round(frame),
+            "latency_ms": round(inference / board.clock_hz * 1e3, 3)}
+
+
+if __name__ == "__main__":
+    run_command(main)

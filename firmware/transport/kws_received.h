@@ -1,0 +1,20 @@
+/* What a UART's interrupt has received and nobody has taken yet; kws_received.c has kws_take. */
+#ifndef KWS_RECEIVED_H
+#define KWS_RECEIVED_H
+
+#include <stdint.h>
+
+/* The host sends no more than a header before it is asked for a piece: larger than one, a power of two. */
+enum { KWS_RECEIVED_BYTES = 64 };
+
+/* Whether there is room for a byte more. */
+int kws_receives(void);
+
+/* By the interrupt, where there is: one more byte. */
+void kws_receive(uint8_t byte);
+
+/* Of the UART: let its interrupt through (again). The interrupt holds itself back where there is no room: an emulator's
+ * bytes come as fast as they are taken, and would keep the processor in it for ever. */
+void kws_uart_resume(void);
+
+#endif

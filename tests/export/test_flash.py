@@ -1,0 +1,123 @@
+"""make flash: the right tool with the right arguments, and nothing of another board; the tools are fakes on PATH."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from datasets.console import UserError
+from export import flash
+from export.boards import board_names, load_board
+from export.image import build_image
+from export.toolchain import ARM_TOOLS, have, install_line
+from tests.export import standin
+
+COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "results" / "small-energy-aware" / "model.tflite"
+needs_arm_gcc = pytest.mark.skipif(not have(*ARM_TOOLS), reason=install_line("arm-none-eabi-gcc"))
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """fake(name, status): a tool that notes its arguments; fake.said: those of all calls."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    log = tmp_path / "log"
+
+    def add(name: str, status: int = 0) -> Path:
+        tool = folder / name
+        tool.write_text(f'#!/bin/sh\necho "{name} $*" >> {log}\n[ {status} = 0 ] || echo "error: no device" >&2\n'
+                        f"exit {status}\n")
+        tool.chmod(0o755)
+        return log
+
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    return add
+
+
+def run(monkeypatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["flash", "--model", str(COMMITTED), *arguments])
+    flash.main()
+
+
+def exported(folder: Path, board: str) -> Path:
+    """As `make export-mcu` leaves it."""
+    folder.mkdir()
+    image = build_image(standin.write_network(folder / "network"), standin.network(), load_board(board), folder,
+                        standin.FEATURES)
+    (folder / "summary.json").write_text(json.dumps({"board": board, "image_sha256": image.identity}))
+    return folder
+
+
+@needs_arm_gcc
+@pytest.mark.parametrize(("board", "target"), [
+    ("b_l475e_iot01a", "stm32l4x"), ("stm32f4_discovery", "stm32f4x"), ("nucleo_l4r5zi", "stm32l4x")])
+def test_openocd_writes_the_image_where_the_flash_begins(board, target, fake, tmp_path, monkeypatch, capsys):
+    log, folder = fake("openocd"), exported(tmp_path / "image", board)
+    run(monkeypatch, "--board", board, "--image", str(folder))
+    assert log.read_text().strip() == (f"openocd -f interface/stlink.cfg -f target/{target}.cfg -c program "
+                                       f"{{{folder / 'firmware.bin'}}} 0x8000000 verify reset exit")
+    assert "summary: " in capsys.readouterr().out
+
+
+@needs_arm_gcc
+def test_st_flash_where_there_is_no_openocd(fake, tmp_path, monkeypatch):
+    monkeypatch.setattr(flash, "have", lambda name: name == "st-flash")
+    log, folder = fake("st-flash"), exported(tmp_path / "image", "stm32f4_discovery")
+    run(monkeypatch, "--board", "stm32f4_discovery", "--image", str(folder))
+    assert log.read_text().strip() == f"st-flash --reset write {folder / 'firmware.bin'} 0x8000000"
+
+
+def test_arduino_cli_compiles_and_uploads_the_sketch(fake, monkeypatch):
+    log = fake("arduino-cli")
+    run(monkeypatch, "--board", "nano33ble", "--port", "/dev/ttyACM7")
+    compile_line, upload_line = log.read_text().splitlines()
+    library = "build/model/nano33ble/flash/KwsSpotter"
+    assert compile_line == (f"arduino-cli compile --fqbn arduino:mbed_nano:nano33ble --library {library} "
+                            f"{library}/examples/KeywordSpotter")
+    assert upload_line == ("arduino-cli upload --fqbn arduino:mbed_nano:nano33ble --port /dev/ttyACM7 "
+                           f"{library}/examples/KeywordSpotter")
+
+
+@needs_arm_gcc
+def test_an_image_of_another_board_is_refused(fake, tmp_path, monkeypatch):
+    log, folder = fake("openocd"), exported(tmp_path / "image", "stm32f4_discovery")
+    with pytest.raises(UserError, match="its image is for stm32f4_discovery, and BOARD is b_l475e_iot01a; `make"):
+        run(monkeypatch, "--board", "b_l475e_iot01a", "--image", str(folder))
+    (folder / "firmware.bin").write_bytes(bytes(1000))
+    with pytest.raises(UserError, match="firmware.bin: not the image that summary.json tells of"):
+        run(monkeypatch, "--board", "stm32f4_discovery", "--image", str(folder))
+    assert not log.exists()
+
+
+def test_a_folder_without_an_image(fake, tmp_path, monkeypatch):
+    fake("openocd")
+    with pytest.raises(UserError, match="no image of `make export-mcu` in it"):
+        run(monkeypatch, "--board", "stm32f4_discovery", "--image", str(tmp_path))
+
+
+def test_missing_tools_say_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="openocd or st-flash is not installed; Debian, .*apt-get install openocd"):
+        run(monkeypatch, "--board", "stm32f4_discovery")
+    with pytest.raises(UserError, match="arduino-cli is not installed; .*brew install arduino-cli"):
+        run(monkeypatch, "--board", "nano33ble")
+
+
+@needs_arm_gcc
+def test_a_tool_that_fails_is_one_line(fake, tmp_path, monkeypatch):
+    fake("openocd", 1)
+    folder = exported(tmp_path / "image", "stm32f4_discovery")
+    with pytest.raises(UserError, match="flashing stm32f4_discovery .is its ST-LINK plugged in.*: openocd failed: e"):
+        run(monkeypatch, "--board", "stm32f4_discovery", "--image", str(folder))
+
+
+@pytest.mark.parametrize("board", [name for name in board_names() if load_board(name).emulator])
+def test_emulated_boards_are_refused_with_what_to_do(board, monkeypatch):
+    with pytest.raises(UserError, match=f"BOARD={board}: there is nothing to flash.*`make emulate BOARD={board}`"):
+        run(monkeypatch, "--board", board)
+
+
+def test_every_board_that_is_not_emulated_has_a_flasher():
+    assert set(flash.FLASHERS) == {name for name in board_names() if load_board(name).emulator is None}
