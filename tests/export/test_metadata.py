@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import ai_edge_litert.schema_py_generated as schema
 import numpy as np
 import pytest
 
 from datasets.console import UserError
+from export.detector import detector_folder
 from export.metadata import (
     ALIGNMENT,
     ENTRY,
@@ -128,6 +130,7 @@ def test_labels_of_the_file_serve_and_those_given_win(tmp_path, capsys):
     path.write_bytes(model())
     run = resolve(model=path)
     assert (run.name, run.labels, run.dataset, run.named_labels) == ("small", LABELS, "speech", True)
+    assert detector_folder(run) == Path("build/small/stream"), "models of one folder would share one threshold"
     assert with_labels(run, None).labels == LABELS
     assert with_labels(run, "a,b,c,d,e").labels == ("a", "b", "c", "d", "e")
     assert capsys.readouterr().err == ""
