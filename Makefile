@@ -16,7 +16,7 @@ NET_OPTIONS = $(call option,RUN,run) $(call option,MODEL,model)
 KERNEL_OPTIONS = $(call option,KERNELS,kernels) $(call option,CMSIS_NN,cmsis-nn)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data grow-kws export-mcu simulate emulate board-test flash arduino verify stream boards cost compare calibrate bench bench-training bench-index bench-ranges bench-export test test-slow lint test-tools clean
+.PHONY: help setup data grow-kws export-mcu simulate emulate board-test flash arduino verify stream boards cost compare publish results calibrate bench bench-training bench-index bench-ranges bench-export test test-slow lint test-tools clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,13 @@ else
 		$(call option,JOBS,jobs) $(call option,DATA,data) $(call option,DEVICE,device) $(call option,RERUN,rerun) \
 		$(call option,DRAW,draw)
 endif
+
+publish: $(READY) ## A finished run to models/NAME.tflite, .safetensors and its model card [RUN NAME DATA]
+	@$(COMMAND) kws_grow.publish $(call option,RUN,run) $(call option,NAME,name) $(call option,DATA,data)
+
+results: $(READY) ## Grows the nets of kws_grow/recipes.py, only what is missing; models/, docs/results/index.html [NAMES SEEDS JOBS DATA DEVICE RERUN DRAW]
+	@$(COMMAND) kws_grow.results $(call option,NAMES,names) $(call option,SEEDS,seeds) $(call option,JOBS,jobs) \
+		$(call option,DATA,data) $(call option,DEVICE,device) $(call option,RERUN,rerun) $(call option,DRAW,draw)
 
 calibrate: $(READY) ## Counts layers on an emulated CORE and fits what they cost: export/costs [CORE KERNELS CMSIS_NN]
 	@$(COMMAND) export.calibrate $(call option,CORE,core) $(KERNEL_OPTIONS)

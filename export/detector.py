@@ -111,7 +111,7 @@ def _c_string(label: str) -> str:
 
 def detector_folder(run: Run) -> Path:
     """Where `make stream` keeps detector.json: with a run of runs/, in build/ for a model of one's own."""
-    return run.folder if run.named_labels else Path("build") / run.name / "stream"
+    return run.folder if run.net_path is not None else Path("build") / run.name / "stream"
 
 
 def save_detector(detector: Detector, run: Run, graph: Graph) -> Path:

@@ -55,13 +55,15 @@ class Op:
 
 @dataclass(frozen=True)
 class Graph:
-    """Ops in the order they run. sha256: of the .tflite it was read from."""
+    """Ops in the order they run. sha256: of the .tflite it was read from. metadata: its own (export.metadata), None
+    without."""
 
     tensors: tuple[Tensor, ...]
     ops: tuple[Op, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     sha256: str
+    metadata: bytes | None = None
 
     @property
     def input(self) -> Tensor:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import safetensors
+import safetensors.numpy
 
 from datasets.console import UserError, atomic_write
 
@@ -55,32 +57,51 @@ class FloatNet:
 
 
 _ARRAYS = ("weight", "bias", "weight_limit")
+_HEAD = "head"
+SAFETENSORS = ".safetensors"
 
 
 def save_net(net: FloatNet, path: Path) -> None:
-    """Write `net` to one .npz file: arrays as they are, the rest as JSON."""
-    layers = [{k: v for k, v in vars(layer).items() if k not in _ARRAYS} for layer in net.layers]
-    head = {**vars(net), "layers": layers}
-    arrays = {f"{i}.{name}": getattr(layer, name) for i, layer in enumerate(net.layers)
-              for name in _ARRAYS if getattr(layer, name) is not None}
-    buffer = io.BytesIO()
-    np.savez(buffer, head=np.array(json.dumps(head)), **arrays)
+    """Write `net` to one file: arrays as they are, the rest as JSON. path: .npz, or .safetensors."""
+    head, arrays = _parts(net)
+    content = safetensors.numpy.save(arrays, {_HEAD: head}) if path.suffix == SAFETENSORS else _npz(head, arrays)
     with atomic_write(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
+        temporary.write_bytes(content)
+
+
+def _npz(head: str, arrays: dict[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **{_HEAD: np.array(head)}, **arrays)
+    return buffer.getvalue()
+
+
+def _parts(net: FloatNet) -> tuple[str, dict[str, np.ndarray]]:
+    layers = [{k: v for k, v in vars(layer).items() if k not in _ARRAYS} for layer in net.layers]
+    arrays = {f"{i}.{name}": np.ascontiguousarray(getattr(layer, name)) for i, layer in enumerate(net.layers)
+              for name in _ARRAYS if getattr(layer, name) is not None}
+    return json.dumps({**vars(net), "layers": layers}), arrays
 
 
 def load_net(path: Path) -> FloatNet:
     """Read what save_net wrote. UserError where the file is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            head = json.loads(str(file["head"]))
-            layers = tuple(_layer(fields, {name: file[f"{i}.{name}"] for name in _ARRAYS if f"{i}.{name}" in file})
-                           for i, fields in enumerate(head.pop("layers")))
-            return FloatNet(**{k: tuple(v) if isinstance(v, list) else v for k, v in head.items()}, layers=layers)
+        head, arrays = _read(path)
+        layers = tuple(_layer(fields, {name: arrays[f"{i}.{name}"] for name in _ARRAYS if f"{i}.{name}" in arrays})
+                       for i, fields in enumerate(head.pop("layers")))
+        return FloatNet(**{k: tuple(v) if isinstance(v, list) else v for k, v in head.items()}, layers=layers)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; a run folder holds it once `make grow-kws` has finished") from error
     except Exception as error:
         raise UserError(f"{path}: not a net written by kws-grow ({error})") from error
+
+
+def _read(path: Path) -> tuple[dict, dict[str, np.ndarray]]:
+    if path.suffix == SAFETENSORS:
+        with safetensors.safe_open(path, "numpy") as file:
+            names = file.keys()
+            return json.loads(file.metadata()[_HEAD]), {name: file.get_tensor(name) for name in names}
+    with np.load(path, allow_pickle=False) as file:
+        return json.loads(str(file[_HEAD])), {name: file[name] for name in file if name != _HEAD}
 
 
 def _layer(fields: dict, arrays: dict) -> FloatLayer:

@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from datasets.console import Parser, UserError, atomic_write, run_command
+from export.metadata import Metadata, with_metadata
 from export.net import OPS, FloatLayer, FloatNet, load_net
 
 
 def to_tflite(net: FloatNet) -> bytes:
     """The int8 .tflite of `net`: input [1, frames, coefficients, 1], output [1, labels] with scale 1/256 and zero
-    point -128. The same net gives the same bytes. UserError names a layer that cannot be quantized."""
+    point -128, labels and feature settings in it (export.metadata). The same net gives the same bytes. UserError names
+    a layer that cannot be quantized."""
     _check(net)
     tf = _tensorflow()
 
@@ -35,7 +37,8 @@ def to_tflite(net: FloatNet) -> bytes:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = converter.inference_output_type = tf.int8
     with _quiet():
-        return converter.convert()
+        tflite = converter.convert()
+    return with_metadata(tflite, Metadata.of(net.labels, net.dataset, net.input_shape[1]))
 
 
 def _check(net: FloatNet) -> None:

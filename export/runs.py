@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from datasets.console import Parser, UserError
 from datasets.features import N_FRAMES, N_MELS, MfccQuantizer
 from datasets.wav_folder import MARKER
 from export.graph import Graph
+from export.metadata import Metadata, metadata_of, other_features
 from export.tflite_reader import read_tflite
 
 RUNS = Path("runs")
@@ -21,9 +23,9 @@ class Run:
     """A net to export, simulate or emulate.
 
     name: the run's, or the model file's stem; results go to build/NAME/. folder: where the model lies.
-    labels: of the scores, in order; ("class_0", ...) for a model that comes without. dataset: the training data's
-    name, "unknown" for such a model. net_path: net.npz (export.net.FloatNet), or None. data: the folder it learnt from,
-    where that is still there.
+    labels: of the scores, in order; ("class_0", ...) for a model that comes without (export.metadata). dataset: the
+    training data's name, "unknown" for such a model. net_path: net.npz (export.net.FloatNet), or None. data: the
+    folder it learnt from, where that is still there.
     """
 
     name: str
@@ -36,7 +38,7 @@ class Run:
 
     @property
     def named_labels(self) -> bool:
-        return self.net_path is not None
+        return self.labels != _unnamed(len(self.labels))
 
 
 def net_parser(module: str, description: str, clips: bool = False, kernels: bool = False) -> Parser:
@@ -87,8 +89,24 @@ def joint_name(runs: tuple[Run, ...]) -> str:
 
 
 def _of_model(path: Path) -> Run:
-    outputs = read_tflite(path).output.elements
-    return Run(path.stem, path.parent, path, tuple(f"class_{i}" for i in range(outputs)), "unknown", None)
+    graph = read_tflite(path)
+    told = _told(path, graph)
+    return Run(path.stem, path.parent, path, told.labels, told.dataset, None)
+
+
+def _told(path: Path, graph: Graph) -> Metadata:
+    """What the file tells of itself; where that is nothing or damaged, which a line says, names of no meaning: all else
+    of such a file is right, and LABELS still serves."""
+    try:
+        found = metadata_of(graph)
+    except UserError as error:
+        print(f"warning: {path}: {error}; ignored", file=sys.stderr)
+        found = None
+    return found or Metadata(_unnamed(graph.output.elements), "unknown", {})
+
+
+def _unnamed(outputs: int) -> tuple[str, ...]:
+    return tuple(f"class_{i}" for i in range(outputs))
 
 
 def _of_folder(folder: Path) -> Run:
@@ -179,13 +197,16 @@ def takes_features(graph: Graph) -> bool:
 
 
 def input_quantizer(graph: Graph) -> MfccQuantizer:
-    """Codes to the int8 input of `graph`. UserError where it is not MFCC of one second."""
+    """Codes to the int8 input of `graph`. UserError where it is not MFCC of one second, or the file says that it wants
+    other features than ours."""
     shape = graph.input.shape
     if graph.input.dtype != "int8":
         raise UserError(f"tensor {graph.input.name}: input is {graph.input.dtype}; our features are int8")
     if not (shape[:2] == (1, N_FRAMES) and graph.input.elements == N_FRAMES * shape[2] and shape[2] <= N_MELS):
         raise UserError(f"tensor {graph.input.name}: input has shape {shape}; our features are "
                         f"[1, {N_FRAMES}, coefficients, 1], at most {N_MELS} coefficients")
+    if differ := other_features(graph):
+        raise UserError(f"tensor {graph.input.name}: its features are not ours: {differ}")
     try:
         return MfccQuantizer.of(float(graph.input.scale[0]), int(graph.input.zero_point[0]), shape[2])
     except ValueError as error:

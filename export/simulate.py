@@ -55,7 +55,7 @@ def _arguments() -> Namespace:
 
 
 def with_labels(run: Run, text: str | None) -> Run:
-    """The run with the labels that the user gives; needed where the model comes without."""
+    """The run with the labels that the user gives; needed where the model comes without its own."""
     if text is None and run.named_labels:
         return run
     labels = tuple(filter(None, map(str.strip, (text or "").split(","))))

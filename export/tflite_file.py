@@ -13,6 +13,7 @@ import numpy as np
 
 from datasets.console import UserError
 from export.graph import Tensor
+from export.metadata import read_entry
 
 MAX_ITEMS = 2048     # of tensors and of ops
 MAX_RANK = 8
@@ -42,13 +43,14 @@ class RawOp:
 
 @dataclass(frozen=True)
 class TfliteFile:
-    """tensors, ops, inputs, outputs of its one subgraph. sha256: of the file."""
+    """tensors, ops, inputs, outputs of its one subgraph. sha256: of the file. metadata: as Graph's."""
 
     tensors: tuple[Tensor, ...]
     ops: tuple[RawOp, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     sha256: str
+    metadata: bytes | None
 
 
 def parse_tflite(content: bytes) -> TfliteFile:
@@ -75,7 +77,7 @@ def _parse(content: bytes) -> TfliteFile:
                 for i in _counted("ops", subgraph.OperatorsLength()))
     ends = [_indices(read(), len(tensors), what) for what, read in (
         ("the subgraph's inputs", subgraph.InputsAsNumpy), ("the subgraph's outputs", subgraph.OutputsAsNumpy))]
-    return TfliteFile(tensors, ops, *ends, hashlib.sha256(content).hexdigest())
+    return TfliteFile(tensors, ops, *ends, hashlib.sha256(content).hexdigest(), read_entry(model))
 
 
 def _counted(what: str, count: int) -> range:

@@ -18,7 +18,7 @@ def read_tflite(source: Path | bytes) -> Graph:
     try:
         file = parse_tflite(content)
         ops = tuple(_op(op, file) for op in without_shape_arithmetic(file.ops))
-        graph = Graph(file.tensors, ops, file.inputs, file.outputs, file.sha256)
+        graph = Graph(file.tensors, ops, file.inputs, file.outputs, file.sha256, file.metadata)
         check_graph(graph)
     except UserError as error:
         raise UserError(f"{name}: {error}") from error

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -84,7 +85,8 @@ def main() -> None:
     if is_finished(folder):
         return report_finished(folder)
     growth, wall_s = grow(config, task, folder)
-    facts = {"data": str(dataset.source), "wall_s": wall_s}
+    facts = {"data": str(dataset.source), "command": shlex.join(["python", "-m", "kws_grow.grow", *sys.argv[1:]]),
+             "wall_s": wall_s}
     return deploy(growth, config, task, dataset, folder, facts)
 
 
@@ -372,7 +374,7 @@ def resumed(saved: dict, config: GrowConfig, task: Task, folder: Path) -> Growth
 def deploy(growth: Growth, config: GrowConfig, task: Task, dataset: Dataset, folder: Path, facts: dict) -> None:
     """Fold, choose ranges on dev, convert to int8 .tflite, measure on validation, write everything down.
 
-    facts: of the command, for the summary: data (the folder learnt from), wall_s (seconds so far).
+    facts: of the command, for the summary: data (the folder learnt from), command (as typed), wall_s (so far).
     """
     started = time.monotonic()
     rows = choose_int8(candidates(growth, config, task), dataset, folder)

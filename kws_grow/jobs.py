@@ -8,12 +8,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from datasets.console import UserError
-from kws_grow.rows import Unit
 
 POLL_S, TELL_S = 0.2, 10.0
 TAIL_BYTES = 4096
+
+
+class Unit(Protocol):
+    """What is run. name: of its log. reference: another that it needs the run of, None without."""
+
+    name: str
+    reference: "Unit | None"
 
 
 @dataclass

@@ -62,37 +62,54 @@ def read_rows(folder: Path) -> dict[Unit, Row]:
 
 
 def _read_row(folder: Path) -> Row:
+    config, summary, log = read_files(folder)
+    row = Row(Unit(config["method"], config["seed"], config["budget"]), config, summary, log)
+    if row.unit.name != folder.name:
+        raise _damaged(folder)
+    return row
+
+
+def read_files(folder: Path) -> tuple[dict, dict, tuple[dict, ...]]:
+    """Configuration, summary and log, as keep_files left them. UserError where they are damaged."""
     try:
-        facts = json.loads((folder / ROW).read_text())
-        config, log = facts["config"], folder / LOG
-        row = Row(Unit(config["method"], config["seed"], config["budget"]), config, facts["summary"],
-                  tuple(map(json.loads, log.read_text().splitlines())) if log.exists() else ())
-        whole = facts["config_sha256"] == _digest(config) and row.unit.name == folder.name
-    except (ValueError, KeyError, TypeError):
+        facts, log = json.loads((folder / ROW).read_text()), folder / LOG
+        found = (facts["config"], facts["summary"],
+                 tuple(map(json.loads, log.read_text().splitlines())) if log.exists() else ())
+        whole = facts["config_sha256"] == _digest(found[0]) and {"method", "seed", "budget"} <= found[0].keys()
+    except (ValueError, KeyError, TypeError, AttributeError):
         whole = False
     if not whole:
-        raise UserError(f"{folder / ROW}: damaged, or not of that folder; `git checkout` it, or delete the folder and "
-                        "the same command runs it again")
-    return row
+        raise _damaged(folder)
+    return found
+
+
+def _damaged(folder: Path) -> UserError:
+    return UserError(f"{folder / ROW}: damaged, or not of that folder; `git checkout` it, or delete the folder and "
+                     "the same command runs it again")
 
 
 def keep_row(run: Path, rows: Path) -> Row:
     """Copy what a row is made of out of a finished run's folder. UserError for a file too large to be committed."""
-    folder = rows / run.name
-    for name in WEIGHTS:
+    keep_files(run, rows / run.name, WEIGHTS)
+    return _read_row(rows / run.name)
+
+
+def keep_files(run: Path, folder: Path, weights: tuple[str, ...]) -> None:
+    """These files of a finished run, its log where that is small, its configuration and summary. UserError for a file
+    too large to be committed."""
+    for name in weights:
         if (size := (run / name).stat().st_size) >= MOST_BYTES:
             raise UserError(f"{run / name}: {size} bytes; a row's files are committed, allowed: fewer than "
                             f"{MOST_BYTES}")
     small = (run / LOG).stat().st_size < MOST_LOG_BYTES
     (folder / LOG).unlink(missing_ok=True)
-    for name in (*WEIGHTS, *([LOG] if small else [])):
+    for name in (*weights, *([LOG] if small else [])):
         with atomic_write(folder / name) as temporary:
             shutil.copyfile(run / name, temporary)
     config, summary = (json.loads((run / name).read_text()) for name in ("config.json", "summary.json"))
     with atomic_write(folder / ROW) as temporary:  # the last: with it the row is there
         temporary.write_text(json.dumps({"config_sha256": _digest(config), "config": config, "summary": summary},
                                         indent=1, sort_keys=True) + "\n")
-    return _read_row(folder)
 
 
 def _digest(config: dict) -> str:

@@ -115,9 +115,10 @@ def test_synthetic_clips_are_called_so(tmp_path):
 
 def test_bare_model(tmp_path):
     path = tmp_path / "any.tflite"
-    path.write_bytes(small_model())
+    path.write_bytes(Chain((1, 4)).dense(3).content())
     run = resolve(None, path)
-    assert (run.name, run.labels, run.net_path) == ("any", tuple(f"class_{i}" for i in range(5)), None)
+    assert (run.name, run.labels, run.named_labels, run.dataset, run.net_path) == (
+        "any", ("class_0", "class_1", "class_2"), False, "unknown", None)
 
 
 @pytest.mark.parametrize(("text", "names"), [("{0} {1}", "ab"), ("{0},{1}", "ab"), (" {0}, {1} ", "ab"),

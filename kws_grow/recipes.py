@@ -1,0 +1,73 @@
+"""The nets that `make results` grows: one recipe each, in one table."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+
+from datasets.console import UserError
+from kws_grow.config import GrowConfig, Quantization, Schedule
+from kws_grow.grow import RATE_OPTIONS, SCHEDULE_OPTIONS
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a net is grown. seeds: that are run where none are named. What is not here is grow-kws's default.
+
+    threads: of the CPU, 1 where several run side by side. qat_epochs: only of a recipe with qat.
+    """
+
+    name: str
+    budget: str
+    seeds: tuple[int, ...]
+    board: str = "nano33ble"
+    method: str = "energy-aware"
+    seed_widths: tuple[int, ...] = GrowConfig.seed_widths
+    seed_depths: tuple[int, ...] = ()
+    seed_strides: tuple[int, ...] = ()
+    schedule: Schedule = field(default_factory=Schedule)
+    qat: bool = True
+    qat_epochs: int = Quantization.qat_epochs
+    threads: int = 1
+
+    @cached_property
+    def digest(self) -> str:
+        """Six hex digits over all but the seeds."""
+        return hashlib.sha256(json.dumps(asdict(replace(self, seeds=())), sort_keys=True).encode()).hexdigest()[:6]
+
+    @property
+    def options(self) -> list[str]:
+        """Of kws_grow.grow; seed, run, data and device are the caller's."""
+        lists = {name: getattr(self, name) for name in ("seed_widths", "seed_depths", "seed_strides")}
+        options = {"budget": self.budget, "board": self.board, "method": self.method, "threads": self.threads,
+                   **{name: ",".join(map(str, values)) for name, values in lists.items() if values},
+                   **{name: getattr(self.schedule, name) for name in (*SCHEDULE_OPTIONS, *RATE_OPTIONS)},
+                   "qat": int(self.qat), "qat_epochs": self.qat_epochs}
+        return [text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", str(value))]
+
+    def differs(self, config: dict) -> str:
+        """Names of what a run's config.json has otherwise; empty for a run by this recipe."""
+        lists = {name: list(getattr(self, name)) for name in ("seed_widths", "seed_depths", "seed_strides")}
+        wanted = {"budget": self.budget, "board": self.board, "method": self.method, **lists,
+                  "schedule": asdict(self.schedule)}
+        quantization = {"qat": self.qat, "qat_epochs": self.qat_epochs}
+        wrong = [name for name, value in wanted.items() if config.get(name) != value]
+        wrong += [name for name, value in quantization.items() if config["quantization"].get(name) != value]
+        return ", ".join(wrong)
+
+
+# small, medium, large: the budgets of "Hello Edge"; nano33ble: what the board computes in a tenth of a second.
+RECIPES = {recipe.name: recipe for recipe in (
+    Recipe("small", "small", (0, 1, 2)),
+    Recipe("medium", "medium", (0, 1, 2)),
+    Recipe("large", "large", (0,)),
+    Recipe("nano33ble", "ms<=100", (0,)),
+)}
+
+
+def known_recipes(text: str) -> tuple[Recipe, ...]:
+    """"small large" -> their recipes. UserError for names that the table lacks."""
+    names = tuple(dict.fromkeys(text.split()))
+    if unknown := [name for name in names if name not in RECIPES] or [text] * (not names):
+        raise UserError(f"NAMES={text!r}: no such net: {unknown[0]!r}; allowed: {', '.join(RECIPES)}")
+    return tuple(RECIPES[name] for name in names)

@@ -1,0 +1,312 @@
+"""`make results`: the nets of kws_grow.recipes on Speech Commands. Grows the seeds that are missing, chooses on dev,
+exports, verifies and publishes the best of each, and writes docs/results/NAME and docs/results/index.html."""
+
+import json
+import shutil
+import subprocess
+import sys
+from argparse import Namespace
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+from datasets.console import Parser, UserError, atomic_write, commit, finish, run_command
+from datasets.parallel import cores
+from export.boards import load_board
+from export.budget import board_limits, parse_budget
+from export.cost import Cost
+from export.runs import RUNS, resolve, whole_number
+from export.shape import NetShape
+from kws_grow.compare import MOST_JOBS
+from kws_grow.comparison import ACCURACIES, Spread
+from kws_grow.grow import seed_of
+from kws_grow.jobs import last_line, run_units
+from kws_grow.publish import MODELS, publish, simulate
+from kws_grow.recipes import RECIPES, Recipe, known_recipes
+from kws_grow.results_report import Net, draw_net, write_index
+from kws_grow.rows import keep_files, read_files, tariff_of
+
+OUT, LOGS = Path("docs") / "results", Path("build") / "results"
+KEPT = "model.tflite"  # of a seed, beside its row; the best one's float weights are published
+DEPLOYED = ("simulate.json", "export.json", "verify.json")
+VERIFIED_ROWS = "200"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One seed of a recipe."""
+
+    recipe: Recipe
+    seed: int
+    reference: None = None
+
+    @property
+    def name(self) -> str:
+        """Of its run; another recipe of the same name runs elsewhere."""
+        return f"results-{self.recipe.name}-s{self.seed}-{self.recipe.digest}"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A finished unit, as it lies in docs/results/NAME/sSEED."""
+
+    unit: Unit
+    folder: Path
+    config: dict
+    summary: dict
+    log: tuple[dict, ...]
+
+    @cached_property
+    def model_sha256(self) -> str:
+        return sha256((self.folder / KEPT).read_bytes()).hexdigest()
+
+    @property
+    def cost(self) -> Cost:
+        """By the present prices."""
+        shape = NetShape(*(tuple(self.summary[key]) if key == "widths" else self.config[key]
+                           for key in ("widths", "n_coefficients")), len(self.config["labels"]),
+                         tuple(self.summary["depths"]), tuple(self.summary["strides"]))
+        return tariff_of(self.config["board"], self.config["kernels"]).shape(shape).whole
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked for. data, device: as grow-kws takes them, None for its defaults. rerun: stale ones too."""
+
+    units: tuple[Unit, ...]
+    out: Path
+    runs: Path
+    models: Path
+    data: Path | None
+    device: str | None
+    rerun: bool
+
+    @property
+    def recipes(self) -> tuple[Recipe, ...]:
+        """That are asked for."""
+        return tuple(dict.fromkeys(unit.recipe for unit in self.units))
+
+    @property
+    def all(self) -> tuple[Unit, ...]:
+        """With what the other recipes' table asks for: the report tells of them too."""
+        others = [recipe for recipe in RECIPES.values() if recipe not in self.recipes]
+        return (*self.units, *(Unit(recipe, seed) for recipe in others for seed in recipe.seeds))
+
+    def folder(self, unit: Unit) -> Path:
+        return self.out / unit.recipe.name / f"s{unit.seed}"
+
+
+@dataclass(frozen=True)
+class State:
+    """The units that count, why others do not, and those that are not there."""
+
+    fresh: dict[Unit, Kept]
+    stale: dict[Unit, str]
+    missing: tuple[Unit, ...]
+
+    def of(self, recipe: Recipe) -> list[Kept]:
+        """By seed."""
+        return sorted((kept for unit, kept in self.fresh.items() if unit.recipe == recipe), key=lambda k: k.unit.seed)
+
+    def best(self, recipe: Recipe) -> Kept | None:
+        """On dev, int8; the first seed of equal ones."""
+        return max(self.of(recipe), key=lambda kept: kept.summary["accuracy_int8_dev"], default=None)
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    plan = plan_of(arguments)
+    state = state_of(plan)
+    print(told(state), flush=True)
+    failed = {}
+    if not arguments.draw:
+        failed = run(plan, state, arguments.jobs)
+        state = state_of(plan)
+        failed |= deploy_all(plan, state)
+    report(plan, state, failed)
+    if failed:
+        sys.exit(1)
+
+
+def parse_arguments() -> Namespace:
+    parser = Parser(prog="python -m kws_grow.results", description=__doc__)
+    parser.add_argument("--names", default=" ".join(RECIPES), help="of the nets; default: %(default)s")
+    parser.add_argument("--seeds", default="", help="default: those of each recipe")
+    parser.add_argument("--jobs", type=lambda text: whole_number("JOBS", text, 1, MOST_JOBS), default=cores(),
+                        help="seeds at once; default: cores of the machine")
+    parser.add_argument("--data", type=Path, help="as for grow-kws")
+    parser.add_argument("--device", help="as for grow-kws")
+    parser.add_argument("--draw", choices=("0", "1"), default="0", help="1: run nothing, draw what is there")
+    parser.add_argument("--rerun", choices=("0", "1"), default="0", help="1: run stale seeds again")
+    parser.add_argument("--out", type=Path, default=OUT, help="default: %(default)s")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the runs; default: %(default)s")
+    parser.add_argument("--models", type=Path, default=MODELS, help="default: %(default)s")
+    arguments = parser.parse_args()
+    arguments.draw, arguments.rerun = arguments.draw == "1", arguments.rerun == "1"
+    return arguments
+
+
+def plan_of(arguments: Namespace) -> Plan:
+    """UserError for unknown nets and for what is no seed."""
+    seeds = tuple(dict.fromkeys(seed_of(text) for text in arguments.seeds.split()))
+    units = [Unit(recipe, seed) for recipe in known_recipes(arguments.names) for seed in seeds or recipe.seeds]
+    return Plan(tuple(units), arguments.out, arguments.runs, arguments.models, arguments.data, arguments.device,
+                arguments.rerun)
+
+
+def state_of(plan: Plan) -> State:
+    """Of all nets, and of every seed of theirs that is there. UserError names a damaged one."""
+    found = [read_kept(folder.parent, recipe) for recipe in RECIPES.values()
+             for folder in sorted((plan.out / recipe.name).glob("s*/row.json"))]
+    stale = {kept.unit: why for kept in found if (why := why_stale(kept))}
+    return State({kept.unit: kept for kept in found if kept.unit not in stale}, stale,
+                 tuple(unit for unit in plan.all if unit not in {kept.unit for kept in found}))
+
+
+def read_kept(folder: Path, recipe: Recipe) -> Kept:
+    config, summary, log = read_files(folder)
+    return Kept(Unit(recipe, config["seed"]), folder, config, summary, log)
+
+
+def why_stale(kept: Kept) -> str:
+    """Why a seed does not count; empty where it does. Other prices alone are no reason, while the net fits."""
+    if wrong := kept.unit.recipe.differs(kept.config):
+        return f"grown by another recipe (differs in {wrong})"
+    limits = parse_budget(kept.unit.recipe.budget).tightened(board_limits(load_board(kept.config["board"])))
+    broken = limits.broken_by(kept.cost)
+    return f"exceeds its budget by the present prices ({', '.join(broken)})" if broken else ""
+
+
+def told(state: State) -> str:
+    """Which seeds are there, stale or missing."""
+    lines = [f"seeds: {len(state.fresh)} there, {len(state.stale)} stale, {len(state.missing)} missing"]
+    lines += [f"  stale    {unit.recipe.name}, seed {unit.seed}: {why}; RERUN=1 runs it again"
+              for unit, why in state.stale.items()]
+    return "\n".join(lines + [f"  missing  {unit.recipe.name}, seed {unit.seed}" for unit in state.missing])
+
+
+def run(plan: Plan, state: State, jobs: int) -> dict[str, str]:
+    """Grow what is missing, and what is stale where that was asked for; returns why units failed."""
+    todo = [unit for unit in plan.units if unit in state.missing or (plan.rerun and unit in state.stale)]
+    if todo:
+        print(f"growing {len(todo)} nets, {min(jobs, len(todo))} at once", flush=True)
+    failed = run_units(todo, jobs, LOGS, lambda unit: prepared(unit, plan, unit in state.stale),
+                       lambda unit: keep_files(plan.runs / unit.name, plan.folder(unit), (KEPT,)))
+    return {f"{unit.recipe.name}, seed {unit.seed}": why for unit, why in failed.items()}
+
+
+def prepared(unit: Unit, plan: Plan, stale: bool) -> list[str]:
+    """The command, once the run that made a stale seed is out of its way; one that was begun since goes on."""
+    run = plan.runs / unit.name
+    if stale and (run / "config.json").is_file():
+        config, *_ = read_files(plan.folder(unit))
+        if json.loads((run / "config.json").read_text()) == config:
+            print(f"{run}: stale, deleted")
+            shutil.rmtree(run)
+    return command_of(unit, plan)
+
+
+def command_of(unit: Unit, plan: Plan) -> list[str]:
+    given = {"--seed": unit.seed, "--run": unit.name, "--runs": plan.runs, "--data": plan.data, "--device": plan.device}
+    options = [str(text) for pair in given.items() if pair[1] is not None for text in pair]
+    return [sys.executable, "-m", "datasets.launch", "kws_grow.grow", *unit.recipe.options, *options]
+
+
+def deploy_all(plan: Plan, state: State) -> dict[str, str]:
+    """Publish the best of each net where that has not been done; returns why some could not be."""
+    failed = {}
+    for recipe in plan.recipes:
+        best = state.best(recipe)
+        if best is None or is_deployed(best, plan):
+            continue
+        try:
+            deploy(best, plan)
+        except UserError as error:
+            failed[recipe.name] = str(error)
+    return failed
+
+
+def is_deployed(best: Kept, plan: Plan) -> bool:
+    """Whether all files are there, and of this net."""
+    name = best.unit.recipe.name
+    published = [plan.models / f"{name}{suffix}" for suffix in (".tflite", ".safetensors", ".md")]
+    facts = [plan.out / name / file for file in DEPLOYED]
+    return all(path.is_file() for path in (*published, *facts)) and all(
+        json.loads(path.read_text())["model_sha256"] == best.model_sha256 for path in facts)
+
+
+def deploy(best: Kept, plan: Plan) -> None:
+    """Simulate, publish, export, verify. UserError where one fails, or where the run's folder is gone."""
+    recipe, folder = best.unit.recipe, plan.out / best.unit.recipe.name
+    print(f"{recipe.name}: seed {best.unit.seed} is best on dev", flush=True)
+    if not (plan.runs / best.unit.name).is_dir():
+        raise UserError(f"{plan.runs / best.unit.name} is gone, and its float weights with it; delete {best.folder}, "
+                        "and the same command grows it again")
+    run = resolve(best.unit.name, None, plan.runs)
+    simulated = simulate(run, plan.data)
+    publish(run, recipe.name, plan.models, simulated)
+    model = ["--model", str(plan.models / f"{recipe.name}.tflite")]
+    facts = (simulated, ask(recipe, "export.mcu", [*model, "--board", recipe.board]),
+             ask(recipe, "export.verify", [*model, "--limit", VERIFIED_ROWS]))
+    for name, summary in zip(DEPLOYED, facts, strict=True):
+        with atomic_write(folder / name) as temporary:
+            temporary.write_text(json.dumps(summary | {"model_sha256": best.model_sha256}, indent=1) + "\n")
+
+
+def ask(recipe: Recipe, module: str, options: list[str]) -> dict:
+    """The summary of another command. UserError, with its last line, where it fails."""
+    out, log = LOGS / recipe.name / module, LOGS / f"{recipe.name}-{module}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    print(f"{recipe.name}: {module}, log in {log}", flush=True)
+    with log.open("wb") as file:
+        done = subprocess.run([sys.executable, "-m", "datasets.launch", module, *options, "--out", str(out)],
+                              stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+    if done.returncode:
+        raise UserError(f"{module}: {last_line(log).removeprefix('error: ')}")
+    return json.loads((out / "summary.json").read_text())
+
+
+def report(plan: Plan, state: State, failed: dict[str, str]) -> None:
+    """Pictures and summaries of every net, index.html, docs/results/summary.json."""
+    nets = [net_of(recipe, plan, state) for recipe in RECIPES.values()]
+    for net in nets:
+        if net.summary:
+            draw_net(net, plan.out / net.name, plan.models)
+    write_index(nets, failed, plan.out, plan.models)
+    finish({"nets": sum(bool(net.summary) for net in nets), "seeds": len(state.fresh),
+            "seeds_missing": len(state.missing), "seeds_stale": len(state.stale), "failed": failed,
+            "report": str(plan.out / "index.html"), "results": {net.name: net.summary for net in nets},
+            "missing": [f"{unit.recipe.name}, seed {unit.seed}" for unit in state.missing], "commit": commit()},
+           plan.out, "Results")
+    for name, why in failed.items():
+        print(f"failed: {name}: {why}", file=sys.stderr)
+
+
+def net_of(recipe: Recipe, plan: Plan, state: State) -> Net:
+    """Everything that is known of a net. Facts of another seed than the chosen one are not its."""
+    best, kept, folder = state.best(recipe), state.of(recipe), plan.out / recipe.name
+    absent = [f"seed {unit.seed} is missing" for unit in state.missing if unit.recipe == recipe]
+    absent += [f"seed {unit.seed} is stale: {why}" for unit, why in state.stale.items() if unit.recipe == recipe]
+    if best is None:
+        return Net(recipe.name, recipe.board, {}, {}, (), (), tuple(absent))
+    facts = {name.removesuffix(".json"): json.loads((folder / name).read_text())
+             for name in DEPLOYED if is_deployed(best, plan)}
+    absent += [] if facts else ["its best seed is not published yet"]
+    return Net(recipe.name, recipe.board, summary_of(best, kept), facts, best.log,
+               tuple(each.summary["accuracy_int8"] for each in kept), tuple(absent))
+
+
+def summary_of(best: Kept, kept: list[Kept]) -> dict:
+    """Of the chosen seed, by present prices, and of all."""
+    price, keys = best.cost, ("operations", "flash_bytes", "ram_bytes", "memory_bytes")
+    present = {key: getattr(price, key) for key in keys} | {
+        "latency_ms": round(price.latency_ms, 3), "energy_uj": round(price.energy_uj, 1)}
+    return {**best.summary, **present, "recipe": asdict(best.unit.recipe), "model_sha256": best.model_sha256,
+            "costs_hash": tariff_of(best.config["board"], best.config["kernels"]).costs_hash,
+            "seeds": [each.unit.seed for each in kept], "wall_s_each": [each.summary["wall_s"] for each in kept],
+            "over_seeds": {key: asdict(Spread.of(each.summary[key] for each in kept)) for key in ACCURACIES}}
+
+
+if __name__ == "__main__":
+    run_command(main)

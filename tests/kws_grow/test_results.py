@@ -1,0 +1,298 @@
+"""`make results`: what is grown and chosen, what is published when, what the report says and what it marks."""
+
+import json
+import re
+import sys
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+import pytest
+from fabricated import LOG, clips, config_of, write_run
+
+from datasets.console import UserError
+from export.cost import Tariff
+from kws_grow import architecture, grow, jobs, publish, published, recipes, results, results_report
+from kws_grow.architecture import draw, stages_of
+from kws_grow.config import Schedule
+from kws_grow.markdown import to_html
+from kws_grow.published import PUBLISHED
+from kws_grow.recipes import RECIPES, Recipe, known_recipes
+from kws_grow.results import Unit, ask, deploy
+
+COPY = """
+import shutil, sys
+source, run, name, fails = sys.argv[1:]
+print(name, file=open("order", "a"))
+fails == "True" and sys.exit("error: it broke")
+shutil.copytree(source, run, dirs_exist_ok=True)
+"""
+SMALL = RECIPES["small"]
+
+
+class Bench:
+    """The command in a folder of its own, with runs that copy what was prepared, and without pictures.
+
+    dev: accuracy of a seed on dev, 0.8 where not told. fails: seeds that break. asked: modules that were.
+    """
+
+    def __init__(self, base: Path, monkeypatch):
+        self.base, self.monkeypatch = base, monkeypatch
+        self.dev, self.fails, self.asked = {}, set(), []
+        monkeypatch.chdir(base)
+        monkeypatch.setattr(results, "command_of", self.command)
+        monkeypatch.setattr(results, "ask", self.ask)
+        monkeypatch.setattr(publish, "read_codes", lambda *_: clips())
+        monkeypatch.setattr(jobs, "POLL_S", 0.02)
+        for name, place in (("plot", 1), ("draw_confusion", 2)):
+            monkeypatch.setattr(results_report, name, lambda *given, place=place: given[place].write_bytes(b"drawn"))
+        monkeypatch.setattr(results_report, "plot_growth", lambda folder, _: (folder / "growth.png").write_bytes(b""))
+        monkeypatch.setattr(architecture, "draw", lambda *given: given[2].write_bytes(b""))
+
+    def command(self, unit: Unit, plan) -> list[str]:
+        prepared = self.base / "prepared" / str(len(list((self.base / "prepared").glob("*"))))
+        write_run(prepared, config_of(unit.recipe, unit.seed), accuracy_int8_dev=self.dev.get(unit.seed, 0.8))
+        return [sys.executable, "-c", COPY, str(prepared), str(plan.runs / unit.name), unit.name,
+                str(unit.seed in self.fails)]
+
+    def ask(self, recipe: Recipe, module: str, options: list[str]) -> dict:
+        self.asked.append(module)
+        return {"rows": 200, "equal_rows": 200, "options": options}
+
+    def __call__(self, *arguments: str) -> dict:
+        self.monkeypatch.setattr("sys.argv", ["results", "--out", "out", "--jobs", "2", *arguments])
+        results.main()
+        return self.summary
+
+    @property
+    def summary(self) -> dict:
+        return json.loads((self.base / "out" / "summary.json").read_text())
+
+    @property
+    def order(self) -> list[str]:
+        path = self.base / "order"
+        return path.read_text().splitlines() if path.exists() else []
+
+    @property
+    def page(self) -> str:
+        return (self.base / "out" / "index.html").read_text()
+
+    @property
+    def card(self) -> str:
+        return (self.base / "models" / "small.md").read_text()
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch) -> Bench:
+    return Bench(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("recipe", [*RECIPES.values(), Recipe(
+    "odd", "ops<=2M", (0,), method="width", seed_widths=(8, 12, 8), seed_depths=(0, 1, 0), seed_strides=(2, 1),
+    schedule=Schedule(seed_epochs=2, final_epochs=7, peak_lr=0.05), qat=False, qat_epochs=9, threads=2)])
+def test_the_options_of_a_recipe_make_its_run(recipe, monkeypatch):
+    """By grow-kws's own parser, against what is compared of a finished run."""
+    monkeypatch.setattr("sys.argv", ["grow", *recipe.options])
+    given = grow.parse_arguments()
+    config = config_of(recipe, 0, budget=given.budget, board=given.board, method=given.method,
+                       seed_widths=given.seed_widths, seed_depths=given.seed_depths, seed_strides=given.seed_strides,
+                       threads=given.threads, schedule=grow.schedule_of(given),
+                       quantization=grow.Quantization(given.ranges, given.qat, given.qat_epochs))
+    assert recipe.differs(json.loads(config.to_json())) == ""
+    assert config.threads == recipe.threads
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("budget", "large"), ("board", "mps2-an386"), ("method", "random"), ("seed_widths", (8, 8)),
+    ("seed_depths", (0, 0, 0, 0, 1)), ("seed_strides", (2, 1, 1, 1)), ("schedule", Schedule(final_epochs=3)),
+    ("qat", False), ("qat_epochs", 99)])
+def test_a_run_by_another_recipe_is_known(name, value):
+    other = replace(SMALL, **{name: value})
+    assert SMALL.differs(json.loads(config_of(other, 0).to_json())) == name
+    assert other.digest != SMALL.digest
+    assert replace(SMALL, seeds=(9,)).digest == SMALL.digest
+
+
+def test_every_field_of_a_recipe_is_compared():
+    """But what does not change a net, and its name."""
+    tested = {"budget", "board", "method", "seed_widths", "seed_depths", "seed_strides", "schedule", "qat",
+              "qat_epochs"}
+    assert {field.name for field in fields(Recipe)} - tested == {"name", "seeds", "threads"}
+
+
+def test_unknown_nets():
+    assert known_recipes("large small large") == (RECIPES["large"], SMALL)
+    for text, name in (("small huge", "huge"), (" ", " ")):
+        with pytest.raises(UserError, match=f"no such net: '{name}'; allowed: small, medium, large, nano33ble"):
+            known_recipes(text)
+
+
+def test_only_what_is_missing_is_grown_and_the_best_on_dev_published(bench):
+    bench.dev = {0: 0.81, 1: 0.83, 2: 0.82}
+    found = bench("--names", "small", "--seeds", "0 1")["results"]["small"]
+    assert (found["seed"], found["seeds"], len(bench.order)) == (1, [0, 1], 2)
+    assert bench.asked == ["export.mcu", "export.verify"]
+    assert "This is seed 1, the best on dev." in bench.card
+    assert "    make results NAMES=small SEEDS=1\n" in bench.card
+    assert sorted(path.name for path in (bench.base / "models").iterdir()) == [
+        "small.md", "small.safetensors", "small.tflite"]
+    folder = bench.base / "out" / "small"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "architecture.png", "confusion.png", "export.json", "growth.png", "s0", "s1", "simulate.json", "summary.json",
+        "verify.json"]
+    assert sorted(path.name for path in (folder / "s1").iterdir()) == ["growth.jsonl", "model.tflite", "row.json"]
+    assert bench("--names", "small", "--seeds", "0 1 2")["results"]["small"]["seeds"] == [0, 1, 2]
+    assert (len(bench.order), bench.asked) == (3, ["export.mcu", "export.verify"])
+    assert "Seeds 0, 1, 2, int8: 75.00 ± 0.00 % on validation, 82.00 ± 1.00 % on dev" in bench.card
+
+
+def test_a_better_seed_takes_the_place_of_the_published_one(bench):
+    bench("--names", "small", "--seeds", "0")
+    bench.dev = {1: 0.9}
+    monkeyed = bench.base / "out" / "small" / "s1" / "model.tflite"
+    bench.monkeypatch.setattr(results.Kept, "model_sha256", property(lambda kept: str(kept.folder)))
+    assert bench("--names", "small", "--seeds", "1")["results"]["small"]["seed"] == 1
+    assert len(bench.asked) == 4
+    assert json.loads((bench.base / "out/small/simulate.json").read_text())["model_sha256"] == str(Path("out/small/s1"))
+    assert monkeyed.is_file()
+
+
+def test_what_is_lost_of_the_published_files_is_written_again(bench):
+    bench("--names", "small", "--seeds", "0")
+    (bench.base / "models" / "small.safetensors").unlink()
+    bench("--names", "small", "--seeds", "0")
+    assert (bench.base / "models" / "small.safetensors").is_file()
+
+
+def test_drawing_runs_nothing_and_needs_no_data(bench, monkeypatch):
+    bench("--names", "small", "--seeds", "0")
+    (bench.base / "out" / "small" / "growth.png").unlink()
+    monkeypatch.setattr(publish, "read_codes", None)
+    monkeypatch.setattr(results, "run", None)
+    monkeypatch.setattr(results, "deploy", None)
+    before = bench.page
+    summary = bench("--draw", "1")
+    assert (summary["nets"], summary["seeds"], summary["seeds_missing"]) == (1, 1, 7)
+    assert (bench.base / "out" / "small" / "growth.png").is_file()
+    assert len(bench.page) == pytest.approx(len(before), rel=0.05)
+
+
+def test_one_failure_leaves_the_others(bench, capsys):
+    bench.fails = {1}
+    with pytest.raises(SystemExit) as stop:
+        bench("--names", "small nano33ble", "--seeds", "0 1")
+    assert stop.value.code == 1
+    assert bench.summary["failed"] == {"small, seed 1": "it broke", "nano33ble, seed 1": "it broke"}
+    assert (bench.summary["nets"], bench.summary["results"]["nano33ble"]["seed"]) == (2, 0)
+    assert "failed: small, seed 1: it broke" in capsys.readouterr().err
+    assert "small, seed 1 failed: it broke" in bench.page
+
+
+def test_a_net_whose_verification_fails_is_told_and_not_called_published(bench, monkeypatch):
+    def refuse(*_):
+        raise UserError("export.verify: 1 of 200 rows differ")
+    monkeypatch.setattr(results, "ask", refuse)
+    with pytest.raises(SystemExit):
+        bench("--names", "small", "--seeds", "0")
+    assert bench.summary["failed"] == {"small": "export.verify: 1 of 200 rows differ"}
+    assert "its best seed is not published yet" in bench.page
+    assert "not published" in bench.page
+
+
+def test_seeds_of_another_recipe_do_not_count_until_run_again(bench, monkeypatch, capsys):
+    bench("--names", "small", "--seeds", "0")
+    monkeypatch.setitem(recipes.RECIPES, "small", replace(SMALL, qat_epochs=77))
+    summary = bench("--names", "small", "--seeds", "0")
+    assert (summary["seeds"], summary["seeds_stale"], len(bench.order)) == (0, 1, 1)
+    assert "small, seed 0: grown by another recipe (differs in qat_epochs); RERUN=1" in capsys.readouterr().out
+    assert "grown by another recipe (differs in qat_epochs)" in bench.page
+    summary = bench("--names", "small", "--seeds", "0", "--rerun", "1")
+    assert (summary["seeds"], summary["seeds_stale"], len(bench.order)) == (1, 0, 2)
+    assert bench.order[0] != bench.order[1]
+
+
+def test_a_net_that_no_longer_fits_its_budget_is_stale(bench, monkeypatch):
+    """By the present prices: those that it grew under are no matter."""
+    monkeypatch.setitem(recipes.RECIPES, "nano33ble", replace(RECIPES["nano33ble"], budget="ms<=1"))
+    summary = bench("--names", "nano33ble small", "--seeds", "0")
+    assert (summary["seeds"], summary["seeds_stale"]) == (1, 1)
+    assert "exceeds its budget by the present prices (latency_ms)" in bench.page
+    before = Path("runs") / Unit(RECIPES["nano33ble"], 0).name
+    monkeypatch.setitem(recipes.RECIPES, "nano33ble", replace(RECIPES["nano33ble"], budget="ms<=1"))
+    assert before.is_dir()
+    bench("--names", "nano33ble", "--seeds", "0", "--rerun", "1")
+    assert bench.order.count(before.name) == 2
+
+
+def test_figures_of_cost_are_the_present_ones(bench, monkeypatch):
+    found = bench("--names", "small", "--seeds", "0")["results"]["small"]
+    kept = results.read_kept(Path("out/small/s0"), RECIPES["small"])
+    tariff = Tariff.of(results.load_board("nano33ble"), "tuned")
+    assert found["costs_hash"] == tariff.costs_hash != json.loads(Path("out/small/s0/row.json").read_text())["config"][
+        "costs_hash"]
+    assert found["operations"] == kept.cost.operations == 5_997_880  # docs/results/small-energy-aware/summary.json
+
+
+def test_a_run_that_is_gone_is_told(bench):
+    bench("--names", "small", "--seeds", "0")
+    kept = results.read_kept(Path("out/small/s0"), RECIPES["small"])
+    with pytest.raises(UserError, match=r"elsewhere/results-small-s0-\w{6} is gone, .*; delete out/small/s0"):
+        deploy(kept, results.Plan((), Path("out"), Path("elsewhere"), Path("models"), None, None, False))
+
+
+def test_the_page_needs_no_other_file_and_marks_what_is_missing(bench):
+    bench("--names", "small", "--seeds", "0")
+    bench.monkeypatch.undo()
+    bench.monkeypatch.chdir(bench.base)
+    other = bench.base / "out" / "ablations"
+    other.mkdir()
+    (other / "table.md").write_text("# Ablations\n\n| what | dev |\n| --- | --- |\n| mixup & <co> | 96 |\n")
+    bench("--draw", "1")
+    sources = re.findall(r"src='([^']{0,30})", bench.page)
+    assert len(sources) == 4
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert all(link.startswith(("#", "https://")) for link in re.findall(r"href=['\"]([^'\"]*)", bench.page))
+    assert "<script" not in bench.page
+    for line in ("small: seed 1 is missing", "medium: seed 2 is missing", "large: seed 0 is missing"):
+        assert f"<p class=missing>missing: {line}</p>" in bench.page
+    assert "<td>mixup &amp; &lt;co&gt;</td>" in bench.page
+    assert "<b>75.00 %</b>" in bench.page
+    assert "<td>200 of 200</td>" in bench.page
+    assert all(net.name in bench.page for net in PUBLISHED)
+
+
+def test_what_is_asked_of_another_command(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "LOGS", tmp_path)
+    with pytest.raises(UserError, match="^export.mcu: no.tflite: No such file or directory; MODEL is an int8 .tflite$"):
+        ask(SMALL, "export.mcu", ["--model", "no.tflite"])
+
+
+def test_published_points_say_where_they_are_from():
+    assert all("issue" in net.source for net in PUBLISHED)
+    for net in PUBLISHED:
+        assert 0.9 < net.accuracy[0] <= net.accuracy[1] < 1
+        assert 1e6 < net.operations[0] <= net.operations[1] < 2e8
+        assert net.arithmetic in published.COLOURS
+
+
+def test_stages_are_the_sizes_in_order_with_their_last_accuracy(tmp_path):
+    stages = stages_of(LOG)
+    assert [(stage.title, stage.widths[0], stage.accuracy_dev) for stage in stages] == [
+        ("round 0", 16, 0.5), ("round 1, final", 52, 0.8)]
+    deeper = {"epoch": 4, "phase": "round 2", "dev_accuracy": 0.9, "widths": LOG[-1]["widths"], "depths": [1] * 5}
+    assert [sum(stage.depths) for stage in stages_of((*LOG, deeper))] == [0, 0, 5]
+    draw(stages_of((*LOG, deeper)), [2, 1, 1, 1], tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_markdown():
+    html = to_html("# A *b*\ntext `<x>` and **bold**\nmore [l](https://a.b) [f](c/d.md)\n\n| a | b |\n|---|---|\n| 1 | "
+                   "**2** |\n\n    code <i>\n      in\n- one\n- two\n\n![p](p.png)", 2)
+    assert html.splitlines() == [
+        "<h2>A *b*</h2>", '<p>text <code>&lt;x&gt;</code> and <b>bold</b> more <a href="https://a.b">l</a> f</p>',
+        "<div class=wide><table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td><b>2</b></td></tr></table></div>",
+        "<pre>code &lt;i&gt;", "  in</pre>", "<ul><li>one</li><li>two</li></ul>", "<p></p>"]
+
+
+def test_recipes_in_summaries_are_whole(bench):
+    found = bench("--names", "small", "--seeds", "0")["results"]["small"]["recipe"]
+    assert found == json.loads(json.dumps(asdict(SMALL)))
