@@ -114,7 +114,8 @@ def test_the_committed_costs_are_whole_and_near(core, kernels):
     assert len(found.counts) >= len(kinds - KINDS if kernels == TUNED else KINDS) - 1
     assert set(found.footprint.kernels) == set(found.footprint.calls) == kinds - {frame_work(10).kind}
     boards = {board.name for board in map(load_board, board_names()) if board.core == core}
-    assert set(found.footprint.plain) == set(found.footprint.with_features) == boards
+    footprint = found.footprint
+    assert set(footprint.plain) == set(footprint.with_features) == set(footprint.with_detector) == boards
 
 
 def test_functions_have_bytes_of_their_own():
