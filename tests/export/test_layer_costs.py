@@ -60,7 +60,8 @@ def costs(core: str = "cortex-m4") -> LayerCosts:
     some = works()
     counts = [Count(3 * work.amounts["taps"], 4 * work.amounts["taps"]) for work in some]
     return LayerCosts(core, "portable", "gcc", ("-O3",), "ab", "make", "unicorn", counts={"layer": (1, None)},
-                      footprint=Footprint({"add": {"a.o:.text": 4}}, {"add": 8}, {"toy": Firmware(5, {}, 6, 7)}, {}),
+                      footprint=Footprint({"add": {"a.o:.text": 4}}, {"add": 8}, {"toy": Firmware(5, {}, 6, 7, 8, 9)},
+                                          {"toy": Firmware(5, {}, 6, 7)}, {}),
                       **fit_all(some, counts, core, "portable"))
 
 
