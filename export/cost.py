@@ -10,9 +10,10 @@ from functools import cached_property
 from pathlib import Path
 
 from export.boards import Board
+from export.detector import labels_heard
 from export.footprint import up_to_word
 from export.graph import Graph, layer_shapes
-from export.image import STACK_BYTES
+from export.image import SAMPLE_BYTES, STACK_BYTES, audio_samples, listens
 from export.kernels import DEFAULT, KernelSet
 from export.layer_costs import FOLDER, LayerCosts, load_costs
 from export.layer_memory import ArenaUse, LayerMemory, Table, array_bytes, layer_memory, new_functions
@@ -23,6 +24,7 @@ from export.work import Function, Work
 from export.workload import frame_work, works_of
 
 PEAKS = ("activation_bytes", "arena_bytes")
+RAM_PARTS = ("arena_bytes", "audio_bytes", "buffer_bytes", "stack_bytes")  # as ram_bytes takes them
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Cost:
     operations: 2 x macs of convolutions and fully-connected layers, padded taps counted ("Hello Edge").
     model_bytes: int8 weights and one byte a bias; activation_bytes: the largest input-plus-output pair of int8 values
     (both "Hello Edge").
-    flash_bytes: constants, code, tables. arena_bytes, buffer_bytes, stack_bytes: of RAM.
+    flash_bytes: constants, code, tables. arena_bytes, audio_bytes, buffer_bytes, stack_bytes: of RAM. audio_bytes: the
+    ring of samples, as long as an inference takes; 0 where the image does not listen.
     instructions, cycles, latency_ms, energy_uj: of one inference; features not included.
     """
 
@@ -42,6 +45,7 @@ class Cost:
     activation_bytes: int = 0
     flash_bytes: int = 0
     arena_bytes: int = 0
+    audio_bytes: int = 0
     buffer_bytes: int = 0
     stack_bytes: int = 0
     instructions: float = 0.0
@@ -55,7 +59,7 @@ class Cost:
 
     @property
     def ram_bytes(self) -> int:
-        return ram_bytes(self.arena_bytes, self.buffer_bytes, self.stack_bytes)
+        return ram_bytes(*(getattr(self, name) for name in RAM_PARTS))
 
     @property
     def memory_bytes(self) -> int:
@@ -70,9 +74,9 @@ def hello_edge_memory(model_bytes, activation_bytes):
     return model_bytes + activation_bytes
 
 
-def ram_bytes(arena_bytes, buffer_bytes, stack_bytes):
+def ram_bytes(arena_bytes, audio_bytes, buffer_bytes, stack_bytes):
     """RAM of an image. Of numbers or arrays."""
-    return arena_bytes + buffer_bytes + stack_bytes
+    return arena_bytes + audio_bytes + buffer_bytes + stack_bytes
 
 
 @dataclass(frozen=True)
@@ -157,16 +161,22 @@ class Tariff:
                        model_bytes=shape.weight_bytes + shape.biases, activation_bytes=shape.activations,
                        flash_bytes=constants + self.costs.footprint.calls[work.kind], arena_bytes=arena)
 
-    def firmware(self, kinds: Iterable[str], held_bytes: tuple[int, int], coefficients: int) -> Cost:
-        """What an image holds beside a net's layers: app, kernels, libraries, buffers, stack.
+    def firmware(self, kinds: Iterable[str], held_bytes: tuple[int, int], coefficients: int, labels: int) -> Cost:
+        """What an image holds beside a net's layers: app, kernels, libraries, buffers, stack; but for the ring of
+        samples, whose size follows from the layers: audio_bytes().
 
         kinds: of the layers. held_bytes: of the net's input and output. coefficients: of our features; 0 where the net
-        does not take them.
+        does not take them. labels: of its detector; 0 where it has none.
         """
         footprint, board = self.costs.footprint, self.board.name
-        buffers = footprint.firmware(board, coefficients > 0).buffer_bytes + sum(map(up_to_word, held_bytes))
-        return Cost(flash_bytes=footprint.shared_bytes(kinds, board, coefficients), buffer_bytes=buffers,
-                    arena_bytes=aligned(1), stack_bytes=STACK_BYTES)
+        buffers = footprint.firmware(board, coefficients, labels).own_buffer_bytes(labels)
+        return Cost(flash_bytes=footprint.shared_bytes(kinds, board, coefficients, labels), arena_bytes=aligned(1),
+                    buffer_bytes=buffers + sum(map(up_to_word, held_bytes)), stack_bytes=STACK_BYTES)
+
+    def audio_bytes(self, latency_ms, labels: int):
+        """Of the ring of samples of an image with such an inference; 0 where the image does not listen. Of a number or
+        an array."""
+        return SAMPLE_BYTES * audio_samples(latency_ms) if listens(self.board, labels > 0) else 0
 
     def frame(self, n_coefficients: int) -> Cost:
         """Of one feature frame."""
@@ -187,8 +197,9 @@ class Tariff:
             use = each.memory.occupy(shape, use)
             part = replace(each.cost, arena_bytes=use.arena_bytes, flash_bytes=flash)
             layers.append(Layer(shape.name, each.kind, shape, part))
-        firmware = self.firmware({layer.kind for layer in layers}, (net.input_bytes, net.n_labels), net.n_coefficients)
-        return _price(layers, firmware, self.frame(net.n_coefficients))
+        firmware = self.firmware({layer.kind for layer in layers}, (net.input_bytes, net.n_labels), net.n_coefficients,
+                                 net.n_labels)
+        return self._price(layers, firmware, net.n_coefficients, net.n_labels)
 
     def graph(self, net: Graph) -> Price:
         """Of a net as the exporter reads it."""
@@ -199,21 +210,23 @@ class Tariff:
         layers = [Layer(shape.name, work.kind, shape,
                         self._layer(shape, work, arrays[i] + self._bytes(functions[i]), arenas[i]))
                   for i, shape, work in zip(computing, layer_shapes(net), works_of(net, kernel_of), strict=True)]
-        coefficients = net.input.shape[2] if takes_features(net) else 0
-        firmware = self.firmware({layer.kind for layer in layers}, (net.input.bytes, net.output.bytes), coefficients)
-        firmware = replace(firmware, arena_bytes=plan.arena_bytes)
-        return _price(layers, firmware, self.frame(coefficients) if coefficients else None)
+        coefficients, labels = net.input.shape[2] if takes_features(net) else 0, labels_heard(net)
+        firmware = self.firmware({layer.kind for layer in layers}, (net.input.bytes, net.output.bytes), coefficients,
+                                 labels)
+        return self._price(layers, replace(firmware, arena_bytes=plan.arena_bytes), coefficients, labels)
 
-
-def _price(layers: list[Layer], firmware: Cost, frame: Cost | None) -> Price:
-    return Price(sum((layer.cost for layer in layers), firmware), tuple(layers), firmware, frame)
+    def _price(self, layers: list[Layer], firmware: Cost, coefficients: int, labels: int) -> Price:
+        latency_ms = sum(layer.cost.latency_ms for layer in layers)
+        firmware = replace(firmware, audio_bytes=self.audio_bytes(latency_ms, labels))
+        return Price(sum((layer.cost for layer in layers), firmware), tuple(layers), firmware,
+                     self.frame(coefficients) if coefficients else None)
 
 
 def summary_of_price(price: Price) -> dict:
     """Its figures as every summary.json names them."""
     whole = price.whole
     exact = {name: getattr(whole, name) for name in (
-        "operations", "macs", "memory_bytes", "flash_bytes", "ram_bytes", "arena_bytes", "buffer_bytes", "stack_bytes")}
+        "operations", "macs", "memory_bytes", "flash_bytes", "ram_bytes", *RAM_PARTS)}
     frame = {} if price.frame is None else {"instructions_per_frame": round(price.frame.instructions),
                                             "cycles_per_frame": round(price.frame.cycles)}
     return {**exact, "instructions_per_inference": round(whole.instructions), "cycles": round(whole.cycles), **frame,

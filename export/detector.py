@@ -143,6 +143,15 @@ def check_graph(graph: Graph) -> None:
     _check("labels", graph.output.elements, 1, MAX_LABELS)
 
 
+def labels_heard(graph: Graph) -> int:
+    """Of the detector that an image of this net has; 0 where firmware/stream does not take it."""
+    try:
+        check_graph(graph)
+    except UserError:
+        return 0
+    return graph.output.elements
+
+
 def _check_labels(labels: tuple[str, ...], path: Path, graph: Graph) -> None:
     if len(labels) != graph.output.elements:
         raise UserError(f"{path}: {len(labels)} labels, and the net has {graph.output.elements} scores")

@@ -8,8 +8,9 @@ import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
+
+import numpy as np
 
 from datasets.console import UserError
 from datasets.features import FRAME_LENGTH, N_FRAMES, N_MELS, SAMPLE_RATE, MfccQuantizer
@@ -28,6 +29,7 @@ LISTENING_SOURCES = ("app/kws_audio.c", "app/kws_listen.c")
 DETECTOR_SOURCES = ("app/kws_ear.c", "app/kws_stream.c", "stream/kws.c", "stream/kws_decide.c")
 WORK = "firmware"  # the folder for objects and tables beside the image
 STACK_BYTES = 2560  # tests/export/test_stack.py: the most that the call graph allows is below
+SAMPLE_BYTES = 2  # int16
 FRAMES_IN_RING = 2  # beside what the microphone hears during an inference
 SLOWEST_MS = 200.0  # of an inference that nobody predicted: stated
 OPTIMIZATION = "-O3"
@@ -101,8 +103,9 @@ def build_image(network_dir: Path, networks: tuple[Network, ...], board: Board, 
     write_text(work / "board.ld", script)
     identity = _identity([*sources, *libraries], [work, Path(network_dir)], board, kernels,
                          f"{script}{audio_samples(inference_ms)}")
-    listening = ("KWS_LISTENING",) if listens(features, board) else ()
-    _write_image_header(work, identity, bool(features and features.detector), audio_samples(inference_ms))
+    detector = _has_detector(features)
+    listening = ("KWS_LISTENING",) if listens(board, detector) else ()
+    _write_image_header(work, identity, detector, audio_samples(inference_ms))
     objects = _compile_all(sources, Path(network_dir), work, board, kernels, listening)
     elf = _link([*objects, *libraries], kernels.link_flags, work, Path(out_dir), board)
     return _measure(elf, board, identity, networks)
@@ -126,16 +129,21 @@ def write_tables(networks: tuple[Network, ...], features: Features | None, work:
     return [write_networks(networks, work, True, features.chirp_crc), work / "kws_feature_tables.c", *of_detector]
 
 
-def listens(features: Features | None, board: Board) -> bool:
+def _has_detector(features: Features | None) -> bool:
+    return features is not None and features.detector is not None
+
+
+def listens(board: Board, detector: bool) -> bool:
     """Whether an image hears by itself: the board has a microphone, and the image a detector."""
-    return board.microphone != "none" and features is not None and features.detector is not None
+    return board.microphone != "none" and detector
 
 
-def audio_samples(inference_ms: float) -> int:
+def audio_samples(inference_ms):
     """Of the ring between microphone and detector: what comes during an inference, and two frames more. An even number,
-    and room for the codes of a clip, which lie there while a host sends it."""
-    heard = ceil(inference_ms * SAMPLE_RATE / 1000) + FRAMES_IN_RING * FRAME_LENGTH + 1
-    return up_to_word(2 * max(heard, N_FRAMES * N_MELS // 2)) // 2
+    and room for the codes of a clip, which lie there while a host sends it. Of a number or an array; integers."""
+    heard = np.ceil(np.multiply(inference_ms, SAMPLE_RATE) / 1000) + FRAMES_IN_RING * FRAME_LENGTH + 1
+    samples = up_to_word(np.maximum(SAMPLE_BYTES * heard, N_FRAMES * N_MELS)) // SAMPLE_BYTES
+    return samples.astype(int) if np.ndim(samples) else int(samples)
 
 
 def _shared(features: Features | None, board: Board) -> list[Path]:
@@ -144,8 +152,8 @@ def _shared(features: Features | None, board: Board) -> list[Path]:
     of_detector = {FIRMWARE / name for name in DETECTOR_SOURCES}
     of_listening = {FIRMWARE / name for name in LISTENING_SOURCES}
     every = {*FIRMWARE.glob("app/*.c"), *FIRMWARE.glob("kernels/*.c"), *of_features, *of_detector}
-    left_out = {*(of_features if features is None else ()), *(() if features and features.detector else of_detector),
-                *(() if listens(features, board) else of_listening)}
+    left_out = {*(of_features if features is None else ()), *(() if _has_detector(features) else of_detector),
+                *(() if listens(board, _has_detector(features)) else of_listening)}
     return sorted(every - left_out)
 
 

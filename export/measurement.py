@@ -15,7 +15,7 @@ from export.count import Count
 from export.counter import MODELS, Machine
 from export.emulator import Session
 from export.graph import Graph
-from export.image import FIRMWARE, Features, Image, build_image
+from export.image import FIRMWARE, SLOWEST_MS, Features, Image, build_image
 from export.kernels import KernelSet
 from export.networks import Network, prefixes
 from export.plan import make_plan
@@ -41,13 +41,14 @@ class Bench:
         return "unicorn" if self.board.core in MODELS else (
             f"QEMU, SysTick: {self.board.emulator.instructions_per_tick} instructions a tick, and up to two ticks more")
 
-    def build(self, graphs: tuple[Graph, ...], folder: Path, features: Features | None = None) -> Image:
-        """An image of nets. Their self-test at boot fails, for nobody computes what it should expect."""
+    def build(self, graphs: tuple[Graph, ...], folder: Path, features: Features | None = None,
+              inference_ms: float = SLOWEST_MS) -> Image:
+        """An image of nets, as build_image's. Their self-test at boot fails: nobody computes what it should expect."""
         names = prefixes(len(graphs))
         for graph, prefix in zip(graphs, names, strict=True):
             write_c(graph, folder, prefix, self.kernels.kernel_of(self.board.core))
         networks = tuple(Network(prefix, NetworkTest(NOISE_SEED, np.zeros(1, np.uint8))) for prefix in names)
-        return build_image(folder, networks, self.board, folder, features, self.kernels)
+        return build_image(folder, networks, self.board, folder, features, self.kernels, inference_ms)
 
     def count(self, graphs: tuple[Graph, ...], folder: Path) -> tuple[Count, ...]:
         """Of each net on one input of noise."""

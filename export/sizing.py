@@ -7,6 +7,7 @@ from pathlib import Path
 from datasets.features import N_FRAMES, MfccQuantizer
 from datasets.parallel import parallel_map
 from export.boards import Board
+from export.detector import Detector
 from export.footprint import Firmware, Footprint, up_to_word
 from export.graph import Graph
 from export.image import FIRMWARE, Features, Image
@@ -17,24 +18,34 @@ from export.sweep import FRAME_COEFFICIENTS, SweepLayer
 from export.work import Function, Work
 
 _PIECE = re.compile(r"^ (\.[\w.$*]+)\s+0x[0-9a-f]+\s+0x([0-9a-f]+) (\S+)$", re.MULTILINE)
+FEW_LABELS, MANY_LABELS = 4, 36  # of detectors whose bytes are compared
 _CODE = (".text", ".rodata", ".vectors", ".ARM.exidx")
 
 
 @dataclass(frozen=True)
 class Sized:
-    """An image of a net of one layer, whose parts are measured. coefficients: of our features in it; 0: without."""
+    """An image of a net of one layer, whose parts are measured. coefficients: of our features in it; 0: without.
+    labels: of its detector; 0: without."""
 
     bench: Bench
     layer: SweepLayer
-    coefficients: int
     folder: Path
+    coefficients: int = 0
+    labels: int = 0
+
+    @property
+    def features(self) -> Features | None:
+        if not self.coefficients:
+            return None
+        detector = Detector.of(tuple(f"word_{i}" for i in range(self.labels))) if self.labels else None
+        return Features(MfccQuantizer.of(4.0, 10, self.coefficients), 0, detector)
 
 
 @dataclass(frozen=True)
 class Parts:
     """Flash bytes of an image, but for what is an export.work.Function. network: of the network's object; shared: by
     section, of kernels and libraries; rest: of everything else. buffer_bytes: of RAM, without the network's input and
-    output."""
+    output and without the ring of samples."""
 
     network: int
     shared: dict[str, int]
@@ -45,8 +56,7 @@ class Parts:
 def parts_of(sized: Sized) -> Parts:
     """Build it, and read its map."""
     graph = sized.layer.graph()
-    features = Features(MfccQuantizer.of(4.0, 10, sized.coefficients), 0) if sized.coefficients else None
-    image = sized.bench.build((graph,), sized.folder, features)
+    image = sized.bench.build((graph,), sized.folder, sized.features)
     sections = sections_of(image)
     functions = functions_of(sections, "network", _functions(sized.bench, graph)).values()
     others = {name: size for name, size in sections.items() if name not in functions}
@@ -108,16 +118,35 @@ def footprint(bench: Bench, boards: tuple[Board, ...], layers: dict[str, tuple[B
               folder: Path) -> Footprint:
     """Of the kinds that `layers` has one of each, with what measures it, and of the firmware of `boards`, all of the
     same core."""
-    kinds = {kind: Sized(*measured, 0, folder / f"kind_{kind}") for kind, measured in layers.items()}
-    images = {(board.name, n): Sized(Bench(board, bench.kernels), _net(n), n, folder / f"board_{board.name}_{n}")
-              for board in boards for n in (0, *FRAME_COEFFICIENTS)}
-    found = tuple(parallel_map(parts_of, [*kinds.values(), *images.values()], "measuring code", "image"))
-    of_kinds = dict(zip(kinds, found, strict=False))
-    of_images = dict(zip(images, found[len(kinds):], strict=True))
+    kinds = {kind: Sized(*measured, folder / f"kind_{kind}") for kind, measured in layers.items()}
+    of_kinds = _measured(kinds, "measuring code of layers")
     calls = {kind: parts.network - _array_bytes(kinds[kind]) for kind, parts in of_kinds.items()}
-    plain = {board.name: _firmware(of_images[board.name, 0]) for board in boards}
-    featured = {board.name: _featured(*(of_images[board.name, n] for n in FRAME_COEFFICIENTS)) for board in boards}
-    return Footprint({kind: parts.shared for kind, parts in of_kinds.items()}, calls, featured, plain)
+    return Footprint({kind: parts.shared for kind, parts in of_kinds.items()}, calls,
+                     **firmware_of(bench, boards, folder))
+
+
+def firmware_of(bench: Bench, boards: tuple[Board, ...], folder: Path) -> dict[str, dict[str, Firmware]]:
+    """Footprint's with_detector, with_features and plain, of boards of one core."""
+    low, high = FRAME_COEFFICIENTS
+    cases = ((0, 0), (low, 0), (high, 0), (low, FEW_LABELS), (low, MANY_LABELS))
+    images = {(board.name, *case): _firmware_image(Bench(board, bench.kernels), *case, folder)
+              for board in boards for case in cases}
+    found = _measured(images, "measuring code of boards")
+    by_board = {board.name: [found[board.name, *case] for case in cases] for board in boards}
+    plain = {name: _firmware(parts[0]) for name, parts in by_board.items()}
+    featured = {name: _featured(*parts[1:3]) for name, parts in by_board.items()}
+    hearing = {name: _hearing(*parts[3:], featured[name].coefficient_bytes) for name, parts in by_board.items()}
+    return {"with_detector": hearing, "with_features": featured, "plain": plain}
+
+
+def _measured(images: dict, what: str) -> dict:
+    """Parts of each, by the same keys."""
+    return dict(zip(images, parallel_map(parts_of, list(images.values()), what, "image"), strict=True))
+
+
+def _firmware_image(bench: Bench, coefficients: int, labels: int, folder: Path) -> Sized:
+    return Sized(bench, _net(coefficients), folder / f"board_{bench.board.name}_{coefficients}_{labels}", coefficients,
+                 labels)
 
 
 def _array_bytes(sized: Sized) -> int:
@@ -139,3 +168,12 @@ def _featured(few: Parts, many: Parts) -> Firmware:
     low, high = FRAME_COEFFICIENTS
     each = round((many.rest - few.rest) / (high - low))
     return replace(_firmware(few), flash_bytes=few.rest - low * each, coefficient_bytes=each)
+
+
+def _hearing(few: Parts, many: Parts, coefficient_bytes: int) -> Firmware:
+    """From two images with detectors that differ in their labels alone."""
+    more = MANY_LABELS - FEW_LABELS
+    flash, held = round((many.rest - few.rest) / more), round((many.buffer_bytes - few.buffer_bytes) / more)
+    rest = few.rest - FRAME_COEFFICIENTS[0] * coefficient_bytes - FEW_LABELS * flash
+    return replace(_firmware(few), flash_bytes=rest, buffer_bytes=few.buffer_bytes - up_to_word(FEW_LABELS * held),
+                   coefficient_bytes=coefficient_bytes, label_bytes=flash, label_buffer_bytes=held)

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 
 from export.budget import Limits
-from export.cost import PEAKS, QUANTITIES, Cost, Priced, Tariff, hello_edge_memory, ram_bytes
+from export.cost import PEAKS, QUANTITIES, RAM_PARTS, Cost, Priced, Tariff, hello_edge_memory, ram_bytes
 from export.layer_memory import ArenaUse
 from export.shape import LayerShape, NetShape
 
@@ -62,7 +62,7 @@ class _End:
 
 
 _IS_PEAK = np.array([name in PEAKS for name in QUANTITIES])
-_ARENA, _FLASH = QUANTITIES.index("arena_bytes"), QUANTITIES.index("flash_bytes")
+_ARENA, _AUDIO, _FLASH, _LATENCY = map(QUANTITIES.index, ("arena_bytes", "audio_bytes", "flash_bytes", "latency_ms"))
 
 
 def select(shape: NetShape, options: tuple[tuple[Option, ...], ...], limits: Limits, tariff: Tariff,
@@ -78,7 +78,7 @@ def select(shape: NetShape, options: tuple[tuple[Option, ...], ...], limits: Lim
     nothing = np.array([astuple(firmware(frozenset()))], float)
     labels = {_End(1, frozenset()): _Labels(nothing, np.array([astuple(ArenaUse())]), np.zeros(1),
                                             np.zeros((1, 0), int))}
-    adder = _Adder(tariff, firmware)
+    adder = _Adder(tariff, firmware, shape.n_labels)
     for path, of_layer in enumerate(options):
         labels = _extend(shape, path, labels, of_layer, limits, adder)
     heads = {end: [adder.add(end, label, shape.head_layers(end.width))[1]] for end, label in labels.items()}
@@ -95,7 +95,8 @@ Firmware = Callable[[frozenset[str]], Cost]
 
 def _firmware(shape: NetShape, tariff: Tariff) -> Firmware:
     """By the kinds of a net's layers."""
-    return cache(lambda kinds: tariff.firmware(kinds, (shape.input_bytes, shape.n_labels), shape.n_coefficients))
+    return cache(lambda kinds: tariff.firmware(kinds, (shape.input_bytes, shape.n_labels), shape.n_coefficients,
+                                               shape.n_labels))
 
 
 def _extend(shape: NetShape, path: int, labels: dict[_End, _Labels], options: tuple[Option, ...], limits: Limits,
@@ -121,6 +122,7 @@ class _Adder:
 
     tariff: Tariff
     firmware: Firmware
+    n_labels: int
 
     def add(self, end: _End, labels: _Labels, layers: tuple[LayerShape, ...]) -> tuple[_End, _Labels]:
         """These layers behind those of each label, and where that ends."""
@@ -132,6 +134,7 @@ class _Adder:
         for layer, each in zip(layers, known, strict=True):
             use = each.memory.occupy(layer, use)
         costs[:, _ARENA] = np.maximum(costs[:, _ARENA], use.arena_bytes)
+        costs[:, _AUDIO] = self.tariff.audio_bytes(costs[:, _LATENCY], self.n_labels)
         return behind, _Labels(costs, np.column_stack(astuple(use)), labels.gains, labels.chosen)
 
     def _code(self, end: _End) -> int:
@@ -158,7 +161,7 @@ def _limited(costs: np.ndarray, limits: Limits) -> np.ndarray:
     """The limited quantities of each label: [n, limits]."""
     prices = dict(zip(QUANTITIES, costs.T, strict=True))
     prices["memory_bytes"] = hello_edge_memory(prices["model_bytes"], prices["activation_bytes"])
-    prices["ram_bytes"] = ram_bytes(prices["arena_bytes"], prices["buffer_bytes"], prices["stack_bytes"])
+    prices["ram_bytes"] = ram_bytes(*(prices[name] for name in RAM_PARTS))
     return np.column_stack([prices[f.name] for f in fields(limits)])
 
 

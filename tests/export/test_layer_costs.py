@@ -60,7 +60,8 @@ def costs(core: str = "cortex-m4") -> LayerCosts:
     some = works()
     counts = [Count(3 * work.amounts["taps"], 4 * work.amounts["taps"]) for work in some]
     return LayerCosts(core, "portable", "gcc", ("-O3",), "ab", "make", "unicorn", counts={"layer": (1, None)},
-                      footprint=Footprint({"add": {"a.o:.text": 4}}, {"add": 8}, {"toy": Firmware(5, {}, 6, 7)}, {}),
+                      footprint=Footprint({"add": {"a.o:.text": 4}}, {"add": 8}, {"toy": Firmware(5, {}, 6, 7, 8, 9)},
+                                          {"toy": Firmware(5, {}, 6, 7)}, {}),
                       **fit_all(some, counts, core, "portable"))
 
 
@@ -114,7 +115,8 @@ def test_the_committed_costs_are_whole_and_near(core, kernels):
     assert len(found.counts) >= len(kinds - KINDS if kernels == TUNED else KINDS) - 1
     assert set(found.footprint.kernels) == set(found.footprint.calls) == kinds - {frame_work(10).kind}
     boards = {board.name for board in map(load_board, board_names()) if board.core == core}
-    assert set(found.footprint.plain) == set(found.footprint.with_features) == boards
+    footprint = found.footprint
+    assert set(footprint.plain) == set(footprint.with_features) == set(footprint.with_detector) == boards
 
 
 def test_functions_have_bytes_of_their_own():

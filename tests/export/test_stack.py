@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from datasets.console import UserError
@@ -67,6 +68,7 @@ def test_the_ring_holds_an_inference_and_two_frames():
     assert audio_samples(100.0) in range(1600 + 960 + 1, 1600 + 960 + 4)
     assert audio_samples(0.0) * 2 >= 49 * 40  # the codes of a clip
     assert audio_samples(SLOWEST_MS) > audio_samples(100.0)
+    assert audio_samples(np.array([0.0, 100.0])).tolist() == [audio_samples(0.0), audio_samples(100.0)]
 
 
 def calls(**callees: tuple[str, ...]) -> Calls:

@@ -150,6 +150,16 @@ def test_rounds_pay_with_what_they_are_told_to():
     assert chosen["energy_uj"][3] > chosen["macs"][3]
 
 
+def test_the_ring_of_samples_is_paid_as_the_net_gets_slower():
+    """A last layer that widens takes no more arena, only more time; the board listens meanwhile."""
+    shape, prices = NetShape((16, 16, 4), 10, 4), tariff()
+    before, wide = (prices.shape(each).whole for each in (shape, replace(shape, widths=(16, 16, 8))))
+    assert (wide.arena_bytes, wide.ram_bytes > before.ram_bytes) == (before.arena_bytes, True)
+    options = ((Option(16, 0, 0.0),), (Option(16, 0, 0.0),), (Option(4, 0, 0.0), Option(8, 0, 1.0)))
+    for ram, chosen in ((wide.ram_bytes, (0, 0, 1)), (wide.ram_bytes - 1, (0, 0, 0))):
+        assert select(shape, options, Limits(ram_bytes=ram), prices).chosen == chosen
+
+
 @pytest.mark.parametrize("limit", ["flash_bytes", "ram_bytes", "cycles"])
 def test_tuned_kernels_bounds_are_kept(limit):
     """Layers of equal geometry share functions, which the search counts for each: it may miss, but never exceeds."""
