@@ -1,5 +1,7 @@
 """make board-test, whole, with the emulated F405 behind a pseudo-terminal; and a line on which anything may come."""
 
+import errno
+import fcntl
 import json
 import os
 import re
@@ -141,6 +143,29 @@ def test_what_is_no_port_is_one_line(tmp_path, monkeypatch):
         open_port(tmp_path / "file", 115200)
     with pytest.raises(UserError, match="no serial port .this machine knows no 12345 baud"):
         open_port(tmp_path / "file", 12345)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="its number of TIOCGEXCL")
+def test_a_port_is_its_alone_and_then_anyones():
+    """Root may open what others may not: the kernel is asked."""
+    def is_exclusive() -> bool:
+        return struct.unpack("i", fcntl.ioctl(theirs, 0x80045440, bytes(4)))[0] == 1
+
+    ours, theirs = os.openpty()
+    with SerialPort(os.ttyname(theirs), F405):
+        assert is_exclusive()
+    assert not is_exclusive()
+    os.close(theirs)
+    os.close(ours)
+
+
+def test_a_port_that_another_has_is_one_line(monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr("export.serial_port.os.open", refuse)
+    with pytest.raises(UserError, match="PORT=/dev/x: Device or resource busy; another program talks to it"):
+        open_port("/dev/x", 115200)
 
 
 def test_a_board_that_says_nothing_or_nonsense(monkeypatch):
