@@ -10,7 +10,7 @@ from pathlib import Path
 
 from datasets.console import UserError, commit, finish, run_command
 from export.arduino import NAME, PREFIX, SKETCH, arduino_kernels, library_detector, write_library
-from export.boards import Board, load_board
+from export.boards import ARDUINO_CLI, STM32_FLASHERS, Board, board_names, load_board
 from export.kernels import KernelSet, load_kernels
 from export.mcu import Net, export_nets, read_nets
 from export.runs import Run, net_parser, resolve
@@ -94,10 +94,11 @@ def check_arguments(arguments: Namespace, board: Board, flasher: Flasher) -> Non
 
 def flasher_of(board: Board) -> Flasher:
     """The board's. UserError for one that is emulated."""
-    if board.name not in FLASHERS:
+    if board.flasher not in WAYS:
+        there = [name for name in board_names() if load_board(name).flasher in WAYS]
         raise UserError(f"BOARD={board.name}: there is nothing to flash, QEMU plays it; `make emulate "
-                        f"BOARD={board.name}` runs the image; boards that can be flashed are {', '.join(FLASHERS)}")
-    return FLASHERS[board.name]
+                        f"BOARD={board.name}` runs the image; boards that can be flashed are {', '.join(there)}")
+    return WAYS[board.flasher]
 
 
 def find_any(tools: tuple[str, ...]) -> str:
@@ -145,12 +146,12 @@ def flash_arduino(job: Job) -> str:
     net = Net.of(run, PREFIX)
     library = write_library(net, library_detector(net)[0], job.folder / NAME, kernels)
     sketch = library / "examples" / SKETCH
-    run_tool(["arduino-cli", "compile", "--fqbn", NANO_FQBN, "--library", library, sketch],
+    run_tool([ARDUINO_CLI, "compile", "--fqbn", NANO_FQBN, "--library", library, sketch],
              "compiling the sketch (`arduino-cli core install arduino:mbed_nano` installs the board)", UPLOAD_S)
     port = ["--port", job.port] if job.port else []
-    run_tool(["arduino-cli", "upload", "--fqbn", NANO_FQBN, *port, sketch],
+    run_tool([ARDUINO_CLI, "upload", "--fqbn", NANO_FQBN, *port, sketch],
              "uploading (name the PORT; press the board's button twice if it does not answer)", UPLOAD_S)
-    return "arduino-cli"
+    return ARDUINO_CLI
 
 
 def flash_stm32(target: str) -> Callable[[Job], str]:
@@ -168,10 +169,8 @@ def flash_stm32(target: str) -> Callable[[Job], str]:
 
 
 STM32_TOOLS = ("openocd", "st-flash")
-FLASHERS = {"nano33ble": Flasher(("arduino-cli",), flash_arduino, is_sketch=True),
-            "b_l475e_iot01a": Flasher(STM32_TOOLS, flash_stm32("stm32l4x")),
-            "nucleo_l4r5zi": Flasher(STM32_TOOLS, flash_stm32("stm32l4x")),
-            "stm32f4_discovery": Flasher(STM32_TOOLS, flash_stm32("stm32f4x"))}
+WAYS = {ARDUINO_CLI: Flasher((ARDUINO_CLI,), flash_arduino, is_sketch=True),
+        **{name: Flasher(STM32_TOOLS, flash_stm32(target)) for name, target in STM32_FLASHERS.items()}}
 
 
 def listen_line(board: Board) -> str:

@@ -127,12 +127,22 @@ def run(monkeypatch, *arguments: str) -> None:
 
 @pytest.mark.parametrize(("arguments", "message"), [
     ((), "PORT is not given; boards are /dev/ttyACM0"),
+    (("--port", "x"), "BOARD is not given; boards with a serial line are b_l475e_iot01a, nano33ble, netduinoplus2, n"),
     (("--port", "x", "--board", "mps2-an386"), "BOARD=mps2-an386: has no serial line; `make emulate BOARD=mps2-an386`"),
     (("--port", "x", "--board", "toaster"), "BOARD=toaster: no such board"),
 ])
 def test_what_cannot_be_tested_is_told_first(monkeypatch, arguments, message):
     with pytest.raises(UserError, match=message):
         run(monkeypatch, *arguments)
+
+
+def test_the_nano_is_told_which_image_answers(tmp_path, capsys):
+    """Its flasher writes a sketch that has no protocol."""
+    assert board_test.board_behind("nano33ble").name == "nano33ble"
+    told = capsys.readouterr().out
+    assert "the sketch of `make flash BOARD=nano33ble` does not answer; nano33ble is tested with the bare image" in told
+    board_test.board_behind("stm32f4_discovery")
+    assert capsys.readouterr().out == ""
 
 
 def test_what_is_no_port_is_one_line(tmp_path, monkeypatch):

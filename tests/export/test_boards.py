@@ -236,6 +236,7 @@ def test_a_field_that_is_missing_or_of_another_type_is_named(altered, field, lin
     ('channel = "semihosting"', 'channel = "telepathy"', "emulator.channel is 'telepathy'; allowed: one of"),
     ("[emulator]", "[emulator]\nspeed = 1", "emulator.speed is no field; allowed: machine, "),
     ('microphone = "none"', 'microphone = "ear"', "microphone is 'ear'; allowed: one of none, pdm, dfsdm"),
+    ('flasher = "none"', 'flasher = "dd"', "flasher is 'dd'; allowed: one of none, arduino-cli, openocd .stm32f4x. or"),
     ('microphone = "none"', 'microfone = "none"', "microfone is no field; allowed: title"),
 ])
 def test_wrong_fields_are_named(altered, old, new, message):

@@ -9,7 +9,7 @@ import pytest
 
 from datasets.console import UserError
 from export import flash, mcu
-from export.boards import board_names, load_board
+from export.boards import FLASHERS, board_names, load_board
 from export.image import build_image
 from export.toolchain import ARM_TOOLS, have, install_line
 from tests.export import standin
@@ -160,4 +160,6 @@ def test_emulated_boards_are_refused_with_what_to_do(board, monkeypatch):
 
 
 def test_every_board_that_is_not_emulated_has_a_flasher():
-    assert set(flash.FLASHERS) == {name for name in board_names() if load_board(name).emulator is None}
+    for board in map(load_board, board_names()):
+        assert (board.flasher in flash.WAYS) == (board.emulator is None)
+    assert {*flash.WAYS, "none"} == set(FLASHERS)
