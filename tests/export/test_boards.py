@@ -1,5 +1,6 @@
 """The table of boards: what is there loads; what is wrong in a board.toml is named by file and field."""
 
+import re
 import shutil
 import struct
 from dataclasses import fields
@@ -12,6 +13,7 @@ from datasets.console import UserError
 from export.boards import BOARDS, board_names, emulated_board, load_board
 from export.counter import Machine
 from export.image import build_image
+from export.serial_port import BAUD
 from export.toolchain import have, install_line
 from tests.export import standin
 
@@ -272,3 +274,11 @@ def test_a_boot_loader_s_memory_is_not_free_for_another_region(altered, old, new
     """What lies before the offset counts as taken."""
     with pytest.raises(UserError, match="memory .* overlap; allowed: none in common"):
         load_board("mine", altered(old, new, "nano33ble"))
+
+
+def test_the_document_tells_the_bauds_there_are():
+    text = (BOARDS.parents[1] / "docs" / "firmware.md").read_text()
+    told = re.findall(r"^\| `(\w+)`[^|]*\|.*\| ([\d,]+) \|$", text, re.MULTILINE)
+    boards = [load_board(name) for name in board_names()]
+    assert {name: int(baud.replace(",", "")) for name, baud in told} == {
+        board.name: board.defines[BAUD] for board in boards if BAUD in board.defines}
