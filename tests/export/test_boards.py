@@ -114,6 +114,16 @@ def test_a_clock_that_never_comes_ends_the_wait_and_is_told(name, slow_hz, tmp_p
 
 
 @needs_arm_gcc
+@pytest.mark.parametrize(("missing", "bits"), [(F4_CR, 1 << 0), (F4_CFGR, 1 << 2)])
+def test_each_wait_that_fails_alone_leaves_the_internal_oscillator(missing, bits, tmp_path):
+    ready = {address: mask for address, mask in F4_READY.items() if address != missing}
+    machine, written = started("netduinoplus2", tmp_path, ready)
+    assert word(machine, "kws_gave_up") == bits
+    assert word(machine, "kws_uart_clock_hz") == 16_000_000
+    assert written.get(F4_CFGR, 0) == 0
+
+
+@needs_arm_gcc
 @pytest.mark.parametrize(("name", "ready", "uart_hz", "registers"), [
     # 8 MHz / 8 x 336 / 2; five wait states
     ("stm32f4_discovery", F4_READY, 42_000_000, {F4_PLLCFGR: (0x7FFF, 8 | 336 << 6), F4_ACR: (7, 5)}),
@@ -127,6 +137,8 @@ def test_clocks_as_board_toml_says(name, ready, uart_hz, registers, tmp_path):
     machine, written = started(name, tmp_path, ready)
     assert word(machine, "kws_gave_up") == 0
     assert word(machine, "kws_uart_clock_hz") == uart_hz
+    order = [address for address in written if address in (F4_ACR, F4_CFGR, L4_ACR, L4_CFGR)]
+    assert order in ([F4_ACR, F4_CFGR], [L4_ACR, L4_CFGR])  # wait states first
     for address, (mask, value) in registers.items():
         assert written[address] & mask == value, hex(address)
 
