@@ -7,7 +7,7 @@ from pathlib import Path
 from datasets.console import UserError, commit, finish, run_command
 from datasets.features import N_FRAMES
 from datasets.waveforms import emulation_clips
-from export.boards import Board, load_board
+from export.boards import ARDUINO_CLI, Board, board_names, load_board
 from export.checks import choose_witnesses, report_difference, table
 from export.emulate import (
     SELF_TEST_PASSED,
@@ -25,7 +25,7 @@ from export.emulate import (
 from export.kernels import load_kernels
 from export.mcu import Net
 from export.runs import input_quantizer, net_parser, resolve
-from export.serial_port import SerialPort, baud_of
+from export.serial_port import BAUD, SerialPort, baud_of
 
 DEFAULT_LIMIT = 20
 
@@ -34,8 +34,7 @@ def main() -> None:
     """Build the image that the board should run, send it clips, check, report; exit status 1 where one byte differs."""
     arguments = _arguments()
     start_s = time.monotonic()
-    board = load_board(arguments.board)
-    baud_of(board)
+    board = board_behind(arguments.board)
     kernels = load_kernels(arguments.kernels, arguments.cmsis_nn)
     run = resolve(arguments.run, arguments.model)
     net = Net.of(run)
@@ -63,7 +62,7 @@ def main() -> None:
 
 def _arguments() -> Namespace:
     parser = net_parser("export.board_test", __doc__, clips=True, kernels=True)
-    parser.add_argument("--board", default="nano33ble", help="what is behind the port; default: nano33ble")
+    parser.add_argument("--board", default="", help="what is behind the port")
     parser.add_argument("--port", type=_port, default="", help="its serial port, like /dev/ttyACM0")
     parser.add_argument("--limit", type=row_limit, default=DEFAULT_LIMIT, help=f"most clips; default: {DEFAULT_LIMIT}")
     parser.add_argument("--out", type=Path, help="for the results; default: build/RUN/BOARD/board-test")
@@ -74,6 +73,19 @@ def _port(text: str) -> Path:
     if not text:
         raise UserError("PORT is not given; boards are /dev/ttyACM0 or /dev/ttyUSB0, on macOS /dev/cu.usbmodem...")
     return Path(text)
+
+
+def board_behind(name: str) -> Board:
+    """The board. UserError where none is named, or it has no serial line."""
+    if not name:
+        with_line = [each for each in board_names() if BAUD in load_board(each).defines]
+        raise UserError(f"BOARD is not given; boards with a serial line are {', '.join(with_line)}")
+    board = load_board(name)
+    baud_of(board)
+    if board.flasher == ARDUINO_CLI:
+        print(f"note: the sketch of `make flash BOARD={name}` does not answer; {name} is tested with the bare image of "
+              f"`make export-mcu BOARD={name}`, by SWD or bossac, on its UART (docs/firmware.md)")
+    return board
 
 
 def times(board: Board, answers: Emulated) -> dict:

@@ -18,6 +18,9 @@ REGION_KINDS = ("flash", "ram")
 MICROPHONES = ("none", "pdm", "dfsdm")
 CHANNELS = ("semihosting", "serial")
 UNMEASURED = "unmeasured"
+ARDUINO_CLI = "arduino-cli"
+STM32_FLASHERS = {f"openocd ({target}) or st-flash": target for target in ("stm32f4x", "stm32l4x")}  # openocd's scripts
+FLASHERS = ("none", ARDUINO_CLI, *STM32_FLASHERS)
 # What is no slip of the keyboard:
 CLOCK_HZ = (1_000_000, 2_000_000_000)
 MOST_WAIT_STATES = 15
@@ -84,7 +87,7 @@ class Board:
     wait_states: cycles that a fetch of 4 bytes of code from flash takes more, where no cache or prefetch hides them.
     regions: memory for us; the first of a kind is what the image uses.
     sources: the board's own C files. defines: macros for all of the firmware.
-    flasher: how an image gets onto it, "none" where it is emulated. microphone: one of MICROPHONES.
+    flasher: one of FLASHERS, the tool of `make flash`, "none" where it is emulated. microphone: one of MICROPHONES.
     emulator: None where QEMU has no such board.
     """
 
@@ -176,7 +179,7 @@ class _Reader:
             regions=self.regions(),
             sources=tuple(firmware.c_file(name) for name in firmware.texts("sources")),
             defines=firmware.defines(),
-            flasher=self.text("flasher"),
+            flasher=self.choice("flasher", FLASHERS),
             microphone=self.microphone(),
             emulator=self.emulator() if "emulator" in self.table else None)
 

@@ -41,6 +41,8 @@ class Detector:
 
     def __post_init__(self) -> None:
         _check("labels", len(self.labels), 1, MAX_LABELS)
+        if not isinstance(self.labels, tuple) or not all(map(_is_label, self.labels)):
+            raise UserError(f"{FILE}: labels {_shown(self.labels)}: allowed is a list of texts")
         _check("threshold", self.threshold, 0, SCORE_ONE)
         _check("frames_per_inference", self.frames_per_inference, 1, N_FRAMES)
         _check("average_inferences", self.average_inferences, 1, MAX_AVERAGE)
@@ -65,8 +67,17 @@ class Detector:
 
 
 def _check(name: str, value: int, least: int, most: int) -> None:
-    if not isinstance(value, int) or not least <= value <= most:
+    if type(value) is not int or not least <= value <= most:
         raise UserError(f"{FILE}: {name} {value!r}: allowed are whole numbers from {least} to {most}")
+
+
+def _is_label(value: object) -> bool:
+    """A text that UTF-8 can write."""
+    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def _shown(value: object) -> str:
+    return ascii(value)[:40]
 
 
 # ------------------------------------------------------------------ C

@@ -1,14 +1,16 @@
 """A net's firmware onto a board, by the tool that people use for it; no image of another board gets there."""
 
+import hashlib
 import json
 import time
+from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.console import UserError, commit, finish, run_command
-from export.arduino import NAME, PREFIX, SKETCH, library_detector, write_library
-from export.boards import Board, load_board
+from export.arduino import NAME, PREFIX, SKETCH, arduino_kernels, library_detector, write_library
+from export.boards import ARDUINO_CLI, STM32_FLASHERS, Board, board_names, load_board
 from export.kernels import KernelSet, load_kernels
 from export.mcu import Net, export_nets, read_nets
 from export.runs import Run, net_parser, resolve
@@ -19,53 +21,84 @@ UPLOAD_S = 600.0  # compiling Arduino's core the first time takes minutes
 
 
 @dataclass(frozen=True)
-class Job:
-    """What is to be flashed, where from and to. is_given: whether `folder` holds an image already."""
+class Given:
+    """An image that `make export-mcu` left. run: name of the net's run; kernels: linked into it."""
 
-    run: Run
+    binary: Path
+    run: str
+    kernels: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be flashed, and where to. source: an image, or the net and kernels to build one of. folder: for what
+    is built."""
+
+    source: Given | tuple[Run, KernelSet]
     board: Board
-    kernels: KernelSet
     folder: Path
-    is_given: bool
     port: str | None
 
 
 @dataclass(frozen=True)
 class Flasher:
-    """One way onto a board. tools: any one of them does. flash: returns the tool that it took."""
+    """One way onto a board. tools: any one of them does. flash: returns the tool that it took. is_sketch: whether it
+    is the Arduino library's sketch that gets there, and no image."""
 
     tools: tuple[str, ...]
     flash: Callable[[Job], str]
+    is_sketch: bool = False
 
 
 def main() -> None:
+    arguments = _arguments()
+    start_s = time.monotonic()
+    board = load_board(arguments.board)
+    flasher = flasher_of(board)
+    check_arguments(arguments, board, flasher)
+    source = check_image(arguments.image, board) if arguments.image else _net(arguments)
+    find_any(flasher.tools)
+    run, kernels = (source.run, source.kernels) if arguments.image else (source[0].name, source[1].name)
+    folder = Path("build") / run / board.name / "flash"
+    tool = flasher.flash(Job(source, board, folder, arguments.port))
+    print(listen_line(board))
+    finish({"run": run, "board": board.name, "tool": tool, "folder": str(arguments.image or folder),
+            "kernels": kernels, "wall_s": round(time.monotonic() - start_s, 1), "commit": commit()},
+           folder, f"Flashed {run} onto {board.title}")
+
+
+def _arguments() -> Namespace:
     parser = net_parser("export.flash", __doc__, kernels=True)
     parser.add_argument("--board", default="nano33ble")
     parser.add_argument("--port", help="serial port of the board, where its flasher needs one")
     parser.add_argument("--image", type=Path, help="a folder of `make export-mcu` instead of building one")
-    arguments = parser.parse_args()
-    start_s = time.monotonic()
-    board = load_board(arguments.board)
-    flasher = flasher_of(board)
-    kernels = load_kernels(arguments.kernels, arguments.cmsis_nn)
-    find_any(flasher.tools)
-    if arguments.image:
-        check_image(arguments.image, board)
-    run = resolve(arguments.run, arguments.model)
-    folder = arguments.image or Path("build") / run.name / board.name / "flash"
-    tool = flasher.flash(Job(run, board, kernels, folder, bool(arguments.image), arguments.port))
-    print(listen_line(board))
-    finish({"run": run.name, "board": board.name, "tool": tool, "folder": str(folder), "kernels": kernels.name,
-            "wall_s": round(time.monotonic() - start_s, 1), "commit": commit()},
-           Path("build") / run.name / board.name / "flash", f"Flashed {run.name} onto {board.title}")
+    return parser.parse_args()
+
+
+def _net(arguments: Namespace) -> tuple[Run, KernelSet]:
+    return resolve(arguments.run, arguments.model), load_kernels(arguments.kernels, arguments.cmsis_nn)
+
+
+def check_arguments(arguments: Namespace, board: Board, flasher: Flasher) -> None:
+    """UserError for arguments that would be passed over."""
+    if arguments.image and flasher.is_sketch:
+        raise UserError(f"IMAGE={arguments.image}: {board.name} is flashed with the Arduino library's sketch; "
+                        "allowed: RUN, MODEL; docs/firmware.md says how a bare image gets there")
+    if arguments.kernels and flasher.is_sketch:
+        arduino_kernels(arguments.kernels)
+    named = [name for name in ("run", "model", "kernels", "cmsis_nn") if getattr(arguments, name)]
+    if arguments.image and named:
+        raise UserError(f"{named[0].upper()}={getattr(arguments, named[0])} and IMAGE={arguments.image}: name one of "
+                        "the two; the image has a net and kernels already")
 
 
 def flasher_of(board: Board) -> Flasher:
     """The board's. UserError for one that is emulated."""
-    if board.name not in FLASHERS:
+    if board.flasher not in WAYS:
+        there = [name for name in board_names() if load_board(name).flasher in WAYS]
         raise UserError(f"BOARD={board.name}: there is nothing to flash, QEMU plays it; `make emulate "
-                        f"BOARD={board.name}` runs the image; boards that can be flashed are {', '.join(FLASHERS)}")
-    return FLASHERS[board.name]
+                        f"BOARD={board.name}` runs the image; boards that can be flashed are {', '.join(there)}")
+    return WAYS[board.flasher]
 
 
 def find_any(tools: tuple[str, ...]) -> str:
@@ -78,27 +111,28 @@ def find_any(tools: tuple[str, ...]) -> str:
 
 # ------------------------------------------------------------------ whose image it is
 
-def check_image(folder: Path, board: Board) -> Path:
-    """firmware.bin of a folder. UserError where it is another board's, or none, or not the bytes that were linked."""
+def check_image(folder: Path, board: Board) -> Given:
+    """The image of a folder. UserError where it is another board's, or none, or not the bytes that were linked."""
     binary, summary = Path(folder) / "firmware.bin", Path(folder) / "summary.json"
     try:
         told = json.loads(summary.read_text(encoding="utf-8"))
-        name, identity = told["board"], bytes.fromhex(told["image_sha256"])
+        name, sha256, given = told["board"], told["bin_sha256"], Given(binary, str(told["run"]), str(told["kernels"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder}: no image of `make export-mcu` in it ({error})") from error
+        raise UserError(f"{folder}: no image of `make export-mcu` in it ({error!r})") from error
     if name != board.name:
         raise UserError(f"{folder}: its image is for {name}, and BOARD is {board.name}; "
                         f"`make export-mcu BOARD={board.name}` builds one for it")
-    if not binary.is_file() or identity not in binary.read_bytes():
+    if not binary.is_file() or hashlib.sha256(binary.read_bytes()).hexdigest() != sha256:
         raise UserError(f"{binary}: not the image that summary.json tells of; build it again with `make export-mcu`")
-    return binary
+    return given
 
 
 def built(job: Job) -> Path:
     """firmware.bin for the board: the one that is given, else built now."""
-    if job.is_given:
-        return check_image(job.folder, job.board)
-    image = export_nets(read_nets((job.run,)), job.board, job.folder, job.kernels)
+    if isinstance(job.source, Given):
+        return job.source.binary
+    run, kernels = job.source
+    image = export_nets(read_nets((run,)), job.board, job.folder, kernels)
     if image.image is None:
         raise UserError("; ".join(image.left_out))
     return image.image.bin
@@ -108,15 +142,16 @@ def built(job: Job) -> Path:
 
 def flash_arduino(job: Job) -> str:
     """The sketch, compiled and uploaded by arduino-cli."""
-    net = Net.of(job.run, PREFIX)
-    library = write_library(net, library_detector(net)[0], job.folder / NAME, job.kernels)
+    run, kernels = job.source
+    net = Net.of(run, PREFIX)
+    library = write_library(net, library_detector(net)[0], job.folder / NAME, kernels)
     sketch = library / "examples" / SKETCH
-    run_tool(["arduino-cli", "compile", "--fqbn", NANO_FQBN, "--library", library, sketch],
+    run_tool([ARDUINO_CLI, "compile", "--fqbn", NANO_FQBN, "--library", library, sketch],
              "compiling the sketch (`arduino-cli core install arduino:mbed_nano` installs the board)", UPLOAD_S)
     port = ["--port", job.port] if job.port else []
-    run_tool(["arduino-cli", "upload", "--fqbn", NANO_FQBN, *port, sketch],
+    run_tool([ARDUINO_CLI, "upload", "--fqbn", NANO_FQBN, *port, sketch],
              "uploading (name the PORT; press the board's button twice if it does not answer)", UPLOAD_S)
-    return "arduino-cli"
+    return ARDUINO_CLI
 
 
 def flash_stm32(target: str) -> Callable[[Job], str]:
@@ -134,10 +169,8 @@ def flash_stm32(target: str) -> Callable[[Job], str]:
 
 
 STM32_TOOLS = ("openocd", "st-flash")
-FLASHERS = {"nano33ble": Flasher(("arduino-cli",), flash_arduino),
-            "b_l475e_iot01a": Flasher(STM32_TOOLS, flash_stm32("stm32l4x")),
-            "nucleo_l4r5zi": Flasher(STM32_TOOLS, flash_stm32("stm32l4x")),
-            "stm32f4_discovery": Flasher(STM32_TOOLS, flash_stm32("stm32f4x"))}
+WAYS = {ARDUINO_CLI: Flasher((ARDUINO_CLI,), flash_arduino, is_sketch=True),
+        **{name: Flasher(STM32_TOOLS, flash_stm32(target)) for name, target in STM32_FLASHERS.items()}}
 
 
 def listen_line(board: Board) -> str:

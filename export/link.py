@@ -17,6 +17,7 @@ from export.self_test import FEATURES_FAILED
 
 PROTOCOL = Path(__file__).resolve().parent.parent / "firmware" / "app" / "kws_protocol.h"
 CORE = PROTOCOL.with_name("kws_core.h")
+OTHER_IMAGE = "sent a reply of another length than this code's; it runs another image: build and load it again"
 
 
 @cache
@@ -72,8 +73,8 @@ class Hello:
 
     @classmethod
     def of(cls, answer: bytes) -> "Hello":
-        """Out of the reply."""
-        stack_bytes, self_test, features, gave_up = struct.unpack("<4I", answer[32:48])
+        """Out of the reply. struct.error where it is none of ours."""
+        stack_bytes, self_test, features, gave_up = struct.unpack_from("<4I", answer, 32)
         networks = tuple(NetworkSizes(*sizes) for sizes in struct.iter_unpack("<3I", answer[48:]))
         return cls(answer[:32].hex(), stack_bytes, self_test, bool(features), gave_up, networks)
 
@@ -123,7 +124,14 @@ class Link(ABC):
 
     def hello(self) -> Hello:
         """Ask the image what it is."""
-        return Hello.of(self.request("HELLO", b""))
+        return self.hello_of(self.request("HELLO", b""))
+
+    def hello_of(self, answer: bytes) -> Hello:
+        """Out of the reply; of an image of other code it may have any length."""
+        try:
+            return Hello.of(answer)
+        except struct.error:
+            return self.fail(OTHER_IMAGE)
 
     def check(self, image: Image) -> Hello:
         """hello(), where it comes from `image` and the self-test found nothing wrong."""
@@ -134,25 +142,24 @@ class Link(ABC):
 
     def spin(self, count: int) -> int:
         """Ticks that 2 * count instructions take."""
-        return struct.unpack("<I", self.request("SPIN", struct.pack("<I", count)))[0]
+        return self.unpack("<I", self.request("SPIN", struct.pack("<I", count)))[0]
 
     def clip(self, waveform: np.ndarray, hello: Hello) -> ClipResult:
         """Features and the first network's scores of one clip, int16 [16000]."""
         samples = np.ascontiguousarray(waveform, "<i2").reshape(CLIP_SAMPLES)
         sizes = hello.networks[0]
-        codes, inputs, scores, facts = _split(self.request("CLIP", samples.tobytes()), N_FRAMES * N_MELS,
-                                              sizes.input_bytes, sizes.output_bytes)
+        layout = f"<{N_FRAMES * N_MELS}s{sizes.input_bytes}s{sizes.output_bytes}s3I"
+        codes, inputs, scores, *facts = self.unpack(layout, self.request("CLIP", samples.tobytes()))
         result = ClipResult(np.frombuffer(codes, np.uint8).reshape(N_FRAMES, N_MELS),
                             np.frombuffer(inputs, np.int8).reshape(N_FRAMES, -1),
-                            np.frombuffer(scores, np.uint8), *struct.unpack("<3I", facts))
+                            np.frombuffer(scores, np.uint8), *facts)
         self.check_stack(result.stack_used, hello)
         return result
 
     def scores(self, inputs: np.ndarray, hello: Hello, network: int = 0) -> tuple[np.ndarray, int]:
         """The output's bytes, uint8, of one input of a network, int8 or uint8 of any shape, and the ticks it took."""
         answer = self.request("INPUT", np.ascontiguousarray(inputs).tobytes(), network)
-        scores, facts = _split(answer, hello.networks[network].output_bytes)
-        ticks, stack_used = struct.unpack("<2I", facts)
+        scores, ticks, stack_used = self.unpack(f"<{hello.networks[network].output_bytes}s2I", answer)
         self.check_stack(stack_used, hello)
         return np.frombuffer(scores, np.uint8), ticks
 
@@ -162,6 +169,12 @@ class Link(ABC):
             self.fail(f"used its whole stack of {hello.stack_bytes} bytes; STACK_BYTES of export/image.py is too small")
 
     # ------------------------------------------------------------------ bytes
+
+    def unpack(self, layout: str, data: bytes) -> tuple:
+        """Of exactly the layout's length."""
+        if struct.calcsize(layout) != len(data):
+            self.fail(OTHER_IMAGE)
+        return struct.unpack(layout, data)
 
     def request(self, command: str, payload: bytes, network: int = 0) -> bytes:
         """One exchange; returns the reply's payload."""
@@ -184,8 +197,16 @@ class Link(ABC):
         if struct.unpack("<I", self.receive(4))[0] != zlib.crc32(payload):
             self.fail("sent a reply whose CRC is wrong")
         if status != protocol()["OK"]:
-            self.fail(_meaning(status, payload))
+            self.fail(self.meaning(status, payload))
         return payload
+
+    def meaning(self, status: int, payload: bytes) -> str:
+        """Of a status that is not OK."""
+        if status == protocol()["FAULT"]:
+            exception, pc, lr, cfsr = self.unpack("<4I", payload)
+            return f"faulted: exception {exception} at pc {pc:#010x}, lr {lr:#010x}, CFSR {cfsr:#010x} (firmware.map)"
+        names = {value: name for name, value in protocol_enums()["kws_status"].items()}
+        return f"refused: {names.get(status, f'status {status}').lower().replace('_', ' ')}"
 
 
 def check_identity(hello: Hello, image: Image) -> Hello:
@@ -194,20 +215,3 @@ def check_identity(hello: Hello, image: Image) -> Hello:
         raise UserError(f"{image.elf}: what runs is another image ({hello.identity[:12]} for {image.identity[:12]}); "
                         "build and load it again")
     return hello
-
-
-def _split(data: bytes, *counts: int) -> list[bytes]:
-    """Leading parts of these lengths, then the rest."""
-    parts = []
-    for count in counts:
-        parts.append(data[:count])
-        data = data[count:]
-    return [*parts, data]
-
-
-def _meaning(status: int, payload: bytes) -> str:
-    if status == protocol()["FAULT"]:
-        exception, pc, lr, cfsr = struct.unpack("<4I", payload)
-        return f"faulted: exception {exception} at pc {pc:#010x}, lr {lr:#010x}, CFSR {cfsr:#010x} (firmware.map)"
-    names = {value: name for name, value in protocol_enums()["kws_status"].items()}
-    return f"refused: {names.get(status, f'status {status}').lower().replace('_', ' ')}"

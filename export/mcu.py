@@ -1,5 +1,6 @@
 """Everything a board needs of a net: .tflite, ONNX, C, tables, the firmware image and its memory map."""
 
+import hashlib
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -213,7 +214,8 @@ def summarize(run: Run, exported: Exported, board: Board, kernels: KernelSet, bi
         sizes |= worst | {
             "audio_bytes": image.audio_bytes, "flash_bytes": image.flash_bytes, "ram_bytes": image.ram_bytes,
             "buffer_bytes": image.buffer_bytes, "stack_bytes": image.stack_bytes,
-            "image": str(image.elf), "image_sha256": image.identity}
+            "image": str(image.elf), "image_sha256": image.identity,
+            "bin_sha256": hashlib.sha256(image.bin.read_bytes()).hexdigest()}
     return {"run": run.name, "board": board.name, "core": board.core, "kernels": kernels.name, **sizes,
             "model_sha256": net.graph.sha256,
             "labels": list(run.labels), "dataset": run.dataset, "left_out": list(exported.left_out), "commit": commit()}

@@ -1,10 +1,13 @@
 """An image on a board, behind a serial port of this machine. POSIX's termios does all that is needed."""
 
+import errno
+import fcntl
 import os
 import select
 import struct
 import termios
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from datasets.console import UserError
@@ -30,6 +33,8 @@ class SerialPort(Link):
         return self
 
     def __exit__(self, *_) -> None:
+        with suppress(OSError):  # it may be unplugged
+            fcntl.ioctl(self.file, termios.TIOCNXCL)
         os.close(self.file)
 
     def hello(self) -> Hello:
@@ -48,7 +53,7 @@ class SerialPort(Link):
         for _ in range(MOST_NOISE_BYTES):
             if self.receive(1, 2.0)[0] == protocol()["READY"]:
                 self.send(struct.pack("<I", 0))  # the CRC of nothing
-                return Hello.of(self.reply(self.receive(1, 2.0)))
+                return self.hello_of(self.reply(self.receive(1, 2.0)))
         return self.fail("says something else than its protocol; flash it with `make flash`")
 
     def drain(self) -> None:
@@ -104,6 +109,7 @@ def open_port(port: Path, baud: int) -> int:
         raise UserError(f"PORT={port}: {error.strerror}{_remedy(error)}") from error
     try:
         _make_raw(file, baud)
+        fcntl.ioctl(file, termios.TIOCEXCL)
     except termios.error as error:
         os.close(file)
         raise UserError(f"PORT={port}: no serial port ({error.args[-1]})") from error
@@ -111,6 +117,8 @@ def open_port(port: Path, baud: int) -> int:
 
 
 def _remedy(error: OSError) -> str:
+    if error.errno == errno.EBUSY:
+        return "; another program talks to it, end that first"
     if isinstance(error, PermissionError):
         return "; on Debian, `adduser YOU dialout` and a new login allow it"
     return "; boards are /dev/ttyACM0 or /dev/ttyUSB0, on macOS /dev/cu.usbmodem..."

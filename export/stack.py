@@ -10,6 +10,7 @@ from export.image import WORK, Image
 LIBRARY_FRAME_BYTES = 64  # of a function of the C library, whose frame nobody tells: stated
 EXCEPTION_BYTES = 36  # that the core pushes: eight words, and one to align (Armv7-M, B1.5.7); no FPU in our code
 START = "kws_reset"
+PATIENT = frozenset({"kws_microphone_interrupt"})  # KWS_PATIENT of firmware/app/kws_core.h; the others are urgent
 FAULTS = ("kws_fault", "kws_report_fault")  # begin the stack anew
 INDIRECT = "__indirect_call"
 _NODE = re.compile(r'node: \{ title: "([^"]+)" label: "([^"]*)"')
@@ -45,10 +46,17 @@ class Calls:
 
 
 def worst_stack_bytes(image: Image) -> int:
-    """From reset, with the deepest interrupt on top; interrupts all have one priority."""
+    """From reset, with interrupts on top."""
     calls = calls_of(image)
-    interrupts = max(calls.deepest(name) for name in interrupts_of(calls))
-    return calls.deepest(START) + EXCEPTION_BYTES + interrupts
+    return calls.deepest(START) + nested_bytes(calls)
+
+
+def nested_bytes(calls: Calls) -> int:
+    """Of interrupts: the deepest urgent one, on top of the deepest patient one where there is any."""
+    handlers = interrupts_of(calls)
+    levels = [[EXCEPTION_BYTES + calls.deepest(name) for name in group]
+              for group in (handlers & PATIENT, handlers - PATIENT)]
+    return sum(max(level, default=0) for level in levels)
 
 
 def interrupts_of(calls: Calls) -> frozenset[str]:

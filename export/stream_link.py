@@ -28,7 +28,7 @@ class HeardSecond:
 
 def stream_begin(link: Link) -> None:
     """Start an empty stream; clips and inputs that the image is asked for end it. UserError where it refuses."""
-    (status,) = struct.unpack("<i", link.request("STREAM_BEGIN", b""))
+    (status,) = link.unpack("<i", link.request("STREAM_BEGIN", b""))
     if status:
         link.fail(f"refused its detector: error {status} of firmware/stream/kws_decide.h")
 
@@ -37,7 +37,8 @@ def stream_feed(link: Link, samples: np.ndarray) -> HeardSecond:
     """The next second, int16 [16000]. UserError where the network refuses."""
     samples = np.ascontiguousarray(samples, "<i2").reshape(CLIP_SAMPLES)
     answer = link.request("STREAM_FEED", samples.tobytes())
-    status, *facts = _FACTS.unpack(answer[:_FACTS.size])
+    events = max(0, len(answer) - _FACTS.size) // EVENT.itemsize
+    status, *facts, told = link.unpack(f"{_FACTS.format}{events * EVENT.itemsize}s", answer)
     if status:
         link.fail(f"failed in its stream: error {status} of firmware/stream/kws_decide.h")
-    return HeardSecond(*facts, np.frombuffer(answer[_FACTS.size:], EVENT))
+    return HeardSecond(*facts, np.frombuffer(told, EVENT))

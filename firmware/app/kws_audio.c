@@ -21,6 +21,12 @@ void kws_audio_open(void) {
 
 void kws_audio_close(void) { open = 0; }
 
+int kws_audio_is_open(void) { return open; }
+
+void kws_audio_miss(size_t count) {
+    if (open) kws_audio_overruns += (uint32_t)count;
+}
+
 /* Without the constant part; louder. */
 static int16_t cleaned(int16_t sample) {
     const int32_t rest = sample - (constant >> DC_BITS);
@@ -38,7 +44,7 @@ static size_t room(void) {
 void kws_audio_put(const int16_t *samples, size_t count) {
     if (!open) return;
     if (room() < count) {
-        kws_audio_overruns += (uint32_t)count;
+        kws_audio_miss(count);
         return;
     }
     uint32_t at = head;

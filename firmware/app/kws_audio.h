@@ -12,7 +12,7 @@ extern "C" {
 /* While it is closed the ring's memory is free for others. */
 extern int16_t kws_audio_ring[];
 
-/* Samples that found no room since reset, modulo 2^32. */
+/* Samples that found no room, or were missed, since reset, modulo 2^32. */
 extern volatile uint32_t kws_audio_overruns;
 
 /* Empty the ring, and take what comes from now on. */
@@ -20,6 +20,12 @@ void kws_audio_open(void);
 
 /* Take no more. */
 void kws_audio_close(void);
+
+/* Whether it takes any. */
+int kws_audio_is_open(void);
+
+/* By the interrupt: count samples as overruns that came and were not put, if the ring is open. */
+void kws_audio_miss(size_t count);
 
 /* By the interrupt: samples of the microphone, 16 kHz; without their constant part, and KWS_MICROPHONE_SHIFT bits
  * louder (board.toml), they go into the ring. All of them, or none where there is no room. */

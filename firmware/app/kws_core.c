@@ -13,10 +13,15 @@ extern const uint32_t kws_data_load[];
 #define SCB_VTOR (*(volatile uint32_t *)0xe000ed08u)
 #define SCB_CPACR (*(volatile uint32_t *)0xe000ed88u)
 #define NVIC_ISER(n) (*(volatile uint32_t *)(0xe000e100u + 4u * (n)))
+#define NVIC_IPR(n) (*(volatile uint8_t *)(0xe000e400u + (n))) /* the upper two bits are there on every core */
 #define SCB_CFSR (*(volatile uint32_t *)0xe000ed28u)
 
 #ifndef KWS_TICKS_STOP_ASLEEP
 #define KWS_TICKS_STOP_ASLEEP 0
+#endif
+
+#ifndef KWS_SLOW_CLOCK_HZ
+#define KWS_SLOW_CLOCK_HZ KWS_CLOCK_HZ
 #endif
 
 enum { TICK_MASK = 0xffffff, STACK_PAINT = 0x6b777321 };
@@ -60,6 +65,7 @@ static void paint_stack(void) {
 __attribute__((weak)) void kws_board_init(void) {}
 
 void kws_reset(void) {
+    __asm__ volatile("cpsid i" ::: "memory"); /* a boot loader may have left interrupts on, which have no vector here */
     SCB_VTOR = (uint32_t)(uintptr_t)vectors;
     paint_stack();
     const uint32_t *load = kws_data_load;
@@ -70,6 +76,7 @@ void kws_reset(void) {
     __asm__ volatile("dsb\n isb");
 #endif
     kws_board_init();
+    __asm__ volatile("cpsie i" ::: "memory");
     kws_transport_init();
     kws_ticks_init();
     main();
@@ -114,7 +121,12 @@ int kws_wait_for(volatile const uint32_t *bits, uint32_t mask, uint32_t value, e
     return 0;
 }
 
-void kws_interrupt_on(uint32_t number) { NVIC_ISER(number / 32u) = 1u << number % 32u; }
+uint32_t kws_clock_hz(void) { return kws_gave_up & KWS_CLOCK_WAITS ? KWS_SLOW_CLOCK_HZ : KWS_CLOCK_HZ; }
+
+void kws_interrupt_on(uint32_t number, enum kws_urgency urgency) {
+    NVIC_IPR(number) = (uint8_t)(urgency << 6);
+    NVIC_ISER(number / 32u) = 1u << number % 32u;
+}
 
 void kws_sleep_unless(int (*work)(void)) {
     __asm__ volatile("cpsid i" ::: "memory"); /* an interrupt is held back, and wakes all the same */

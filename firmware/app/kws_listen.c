@@ -9,11 +9,12 @@
 #include "kws_detector_config.h"
 #include "kws_ear.h"
 #include "kws_image.h"
+#include "kws_protocol.h"
 #include "kws_transport.h"
 
 enum { LED_FRAMES = 25, MOST_DIGITS = 10 }; /* the LED shows a word for half a second */
 
-static int paused;
+static uint8_t paused, led_on;
 static uint32_t host_ticks; /* when the host was last heard */
 static uint32_t led_frames; /* the stream's frames when the LED went on */
 
@@ -45,28 +46,38 @@ static void tell(const kws_event *event) {
     put_fact(", ", KWS_STACK_BYTES - kws_stack_used(), " bytes of stack free\r\n");
 }
 
-static void tell_start(void) {
-    put("listening");
+/* refused: of kws_ear_begin. */
+static void tell_start(int refused) {
+    put(kws_audio_is_open() ? "listening" : "not listening");
     if (kws_gave_up) put_fact("; gave up waiting at start: bits ", kws_gave_up, "");
+    if (kws_self_test_failed) put_fact("; failed self-test: bits ", kws_self_test_failed, "");
+    if (refused) put_fact("; refused its constants: error -", (uint32_t)-refused, "");
     put("\r\n");
 }
 
 /* ------------------------------------------------------------------ hearing */
 
+static void show(int on) {
+    led_on = (uint8_t)on;
+    led_frames = kws_ear.frames;
+    kws_led(on);
+}
+
 static void resume(void) {
     paused = 0;
-    kws_ear_begin();
-    kws_audio_open();
-    tell_start();
+    const int refused = kws_ear_begin();
+    if (!kws_gave_up && !refused) kws_audio_open();
+    tell_start(refused);
 }
 
 void kws_listen_begin(void) {
-    kws_microphone_start();
+    if (!kws_gave_up) kws_microphone_start(); /* its clock is the processor's */
     resume();
 }
 
 void kws_listen_pause(void) {
     kws_audio_close();
+    if (led_on) show(0);
     paused = 1;
     host_ticks = kws_ticks();
 }
@@ -79,11 +90,10 @@ static int something_came(void) {
 static void show_events(void) {
     kws_event event;
     while (kws_poll(&kws_ear, &event) > 0) {
-        led_frames = kws_ear.frames;
-        kws_led(1);
+        show(1);
         tell(&event);
     }
-    if (kws_ear.frames - led_frames == LED_FRAMES) kws_led(0);
+    if (led_on && kws_ear.frames - led_frames >= LED_FRAMES) show(0);
 }
 
 static void hear(void) {
@@ -94,13 +104,14 @@ static void hear(void) {
         kws_sleep_unless(something_came);
         return;
     }
-    kws_feed(&kws_ear, samples, count);
+    const int failed = kws_feed(&kws_ear, samples, count);
     kws_audio_drop(count);
+    if (failed) put_fact("not understood: error -", (uint32_t)-failed, "\r\n");
     show_events();
 }
 
 void kws_listen(void) {
     if (!paused) hear();
-    else if ((int32_t)(kws_ticks() - host_ticks) > (int32_t)(KWS_CLOCK_HZ / 1000u * KWS_HOST_GONE_MS)) resume();
+    else if ((int32_t)(kws_ticks() - host_ticks) > (int32_t)(kws_clock_hz() / 1000u * KWS_HOST_GONE_MS)) resume();
     else kws_doze_unless(kws_bytes_wait);
 }

@@ -8,7 +8,6 @@
 #include "kws_listen.h"
 #else
 #define kws_listen_begin()
-#define kws_listen_pause()
 #define kws_listen() kws_sleep_unless(kws_bytes_wait)
 #endif
 
@@ -16,7 +15,6 @@ int main(void) {
     kws_greet(kws_self_test());
     kws_listen_begin();
     for (;;) {
-        if (kws_serve()) kws_listen_pause();
-        else kws_listen();
+        if (!kws_serve()) kws_listen();
     }
 }

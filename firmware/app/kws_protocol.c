@@ -13,8 +13,13 @@
 #if KWS_DETECTOR
 #include "kws_stream.h"
 #endif
+#ifdef KWS_LISTENING
+#include "kws_listen.h"
+#else
+#define kws_listen_pause()
+#endif
 
-static uint32_t self_test_failed;
+uint32_t kws_self_test_failed;
 static const kws_network *network; /* of the request being served */
 
 typedef union {
@@ -55,7 +60,7 @@ void kws_reply(enum kws_status status, const void *payload, size_t bytes) {
 
 static void hello(const piece *none) {
     static const uint8_t identity[] = KWS_IMAGE_IDENTITY;
-    const uint32_t facts[4] = {KWS_STACK_BYTES, self_test_failed, KWS_FEATURES, kws_gave_up};
+    const uint32_t facts[4] = {KWS_STACK_BYTES, kws_self_test_failed, KWS_FEATURES, kws_gave_up};
     uint32_t sizes[KWS_NETWORKS][3];
     (void)none;
     for (unsigned n = 0; n < KWS_NETWORKS; n++) {
@@ -170,7 +175,7 @@ static void greet(void) {
 }
 
 void kws_greet(uint32_t self_test) {
-    self_test_failed = self_test;
+    kws_self_test_failed = self_test;
     greet();
 }
 
@@ -181,7 +186,7 @@ static int hear(void *bytes, size_t count) {
     for (uint8_t *at = bytes, *end = at + count; at < end;) {
         const size_t came = kws_take(at, (size_t)(end - at));
         if (came > 0) since = kws_ticks();
-        else if ((int32_t)(kws_ticks() - since) > (int32_t)(KWS_CLOCK_HZ / 1000u * KWS_SILENCE_MS)) return 0;
+        else if ((int32_t)(kws_ticks() - since) > (int32_t)(kws_clock_hz() / 1000u * KWS_SILENCE_MS)) return 0;
         else kws_doze_unless(kws_bytes_wait);
         at += came;
     }
@@ -227,13 +232,21 @@ static void answer(const service *wanted, uint8_t index, uint32_t bytes) {
     else serve(wanted, bytes);
 }
 
-int kws_serve(void) {
-    uint8_t head[4];
+/* The rest of a request, behind its first byte. */
+static void hear_request(void) {
+    uint8_t head[3];
     uint32_t bytes;
-    if (kws_take(head, 1) == 0) return 0;
-    if (head[0] != 'K' || !hear(head + 1, 3) || !hear(&bytes, sizeof bytes)) return 1;
-    const service *wanted = service_of(head[1]);
-    if (wanted) answer(wanted, head[2], bytes);
-    else kws_reply(KWS_BAD_COMMAND, head + 1, 1);
+    if (!hear(head, sizeof head) || !hear(&bytes, sizeof bytes)) return;
+    const service *wanted = service_of(head[0]);
+    if (wanted) answer(wanted, head[1], bytes);
+    else kws_reply(KWS_BAD_COMMAND, head, 1);
+}
+
+int kws_serve(void) {
+    uint8_t first;
+    if (kws_take(&first, 1) == 0) return 0;
+    kws_listen_pause(); /* what it hears with is the request's from now on */
+    if (first == 'K') hear_request();
+    kws_listen_pause(); /* the host was heard until now */
     return 1;
 }

@@ -31,10 +31,13 @@ enum kws_status { KWS_OK, KWS_BAD_CRC, KWS_BAD_COMMAND, KWS_BAD_LENGTH, KWS_BAD_
 /* Write a whole reply. */
 void kws_reply(enum kws_status status, const void *payload, size_t bytes);
 
+/* What kws_greet was told. */
+extern uint32_t kws_self_test_failed;
+
 /* Tell the host that the image has started. self_test: what KWS_HELLO will say of it, 0 where nothing failed. */
 void kws_greet(uint32_t self_test);
 
-/* Serve one request, if a byte has come; whether one had. */
+/* Serve one request, if a byte has come; whether one had. An image that listens pauses from that byte on. */
 int kws_serve(void);
 
 #endif

@@ -41,7 +41,7 @@ void kws_transport_init(void) {
     kws_uart_resume();
     STARTRX = 1;
     STARTTX = 1;
-    kws_interrupt_on(KWS_UART_INTERRUPT);
+    kws_interrupt_on(KWS_UART_INTERRUPT, KWS_URGENT);
 }
 
 /* The event is cleared before its byte is read: the FIFO behind it raises it anew. */

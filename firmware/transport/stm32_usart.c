@@ -21,7 +21,7 @@ void kws_uart_interrupt(void);
 void kws_transport_init(void) {
     usart->brr = (kws_uart_clock_hz + KWS_UART_BAUD / 2) / KWS_UART_BAUD; /* sixteenths of a bit: 16 samples each */
     kws_uart_resume();
-    kws_interrupt_on(KWS_UART_INTERRUPT);
+    kws_interrupt_on(KWS_UART_INTERRUPT, KWS_URGENT);
 }
 
 /* Reading DR behind SR clears both; without cause it would take a byte that comes between the two. */

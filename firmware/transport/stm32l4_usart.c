@@ -23,7 +23,7 @@ void kws_transport_init(void) {
     const uint64_t scaled = (uint64_t)kws_uart_clock_hz * KWS_UART_CLOCKS_PER_BIT_SCALE;
     usart->brr = (uint32_t)((scaled + KWS_UART_BAUD / 2) / KWS_UART_BAUD);
     kws_uart_resume();
-    kws_interrupt_on(KWS_UART_INTERRUPT);
+    kws_interrupt_on(KWS_UART_INTERRUPT, KWS_URGENT);
 }
 
 void kws_uart_interrupt(void) {

@@ -1,5 +1,7 @@
 """make board-test, whole, with the emulated F405 behind a pseudo-terminal; and a line on which anything may come."""
 
+import errno
+import fcntl
 import json
 import os
 import re
@@ -125,12 +127,22 @@ def run(monkeypatch, *arguments: str) -> None:
 
 @pytest.mark.parametrize(("arguments", "message"), [
     ((), "PORT is not given; boards are /dev/ttyACM0"),
+    (("--port", "x"), "BOARD is not given; boards with a serial line are b_l475e_iot01a, nano33ble, netduinoplus2, n"),
     (("--port", "x", "--board", "mps2-an386"), "BOARD=mps2-an386: has no serial line; `make emulate BOARD=mps2-an386`"),
     (("--port", "x", "--board", "toaster"), "BOARD=toaster: no such board"),
 ])
 def test_what_cannot_be_tested_is_told_first(monkeypatch, arguments, message):
     with pytest.raises(UserError, match=message):
         run(monkeypatch, *arguments)
+
+
+def test_the_nano_is_told_which_image_answers(tmp_path, capsys):
+    """Its flasher writes a sketch that has no protocol."""
+    assert board_test.board_behind("nano33ble").name == "nano33ble"
+    told = capsys.readouterr().out
+    assert "the sketch of `make flash BOARD=nano33ble` does not answer; nano33ble is tested with the bare image" in told
+    board_test.board_behind("stm32f4_discovery")
+    assert capsys.readouterr().out == ""
 
 
 def test_what_is_no_port_is_one_line(tmp_path, monkeypatch):
@@ -141,6 +153,29 @@ def test_what_is_no_port_is_one_line(tmp_path, monkeypatch):
         open_port(tmp_path / "file", 115200)
     with pytest.raises(UserError, match="no serial port .this machine knows no 12345 baud"):
         open_port(tmp_path / "file", 12345)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="its number of TIOCGEXCL")
+def test_a_port_is_its_alone_and_then_anyones():
+    """Root may open what others may not: the kernel is asked."""
+    def is_exclusive() -> bool:
+        return struct.unpack("i", fcntl.ioctl(theirs, 0x80045440, bytes(4)))[0] == 1
+
+    ours, theirs = os.openpty()
+    with SerialPort(os.ttyname(theirs), F405):
+        assert is_exclusive()
+    assert not is_exclusive()
+    os.close(theirs)
+    os.close(ours)
+
+
+def test_a_port_that_another_has_is_one_line(monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr("export.serial_port.os.open", refuse)
+    with pytest.raises(UserError, match="PORT=/dev/x: Device or resource busy; another program talks to it"):
+        open_port("/dev/x", 115200)
 
 
 def test_a_board_that_says_nothing_or_nonsense(monkeypatch):

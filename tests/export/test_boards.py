@@ -1,5 +1,6 @@
 """The table of boards: what is there loads; what is wrong in a board.toml is named by file and field."""
 
+import re
 import shutil
 import struct
 from dataclasses import fields
@@ -12,6 +13,7 @@ from datasets.console import UserError
 from export.boards import BOARDS, board_names, emulated_board, load_board
 from export.counter import Machine
 from export.image import build_image
+from export.serial_port import BAUD
 from export.toolchain import have, install_line
 from tests.export import standin
 
@@ -112,6 +114,16 @@ def test_a_clock_that_never_comes_ends_the_wait_and_is_told(name, slow_hz, tmp_p
 
 
 @needs_arm_gcc
+@pytest.mark.parametrize(("missing", "bits"), [(F4_CR, 1 << 0), (F4_CFGR, 1 << 2)])
+def test_each_wait_that_fails_alone_leaves_the_internal_oscillator(missing, bits, tmp_path):
+    ready = {address: mask for address, mask in F4_READY.items() if address != missing}
+    machine, written = started("netduinoplus2", tmp_path, ready)
+    assert word(machine, "kws_gave_up") == bits
+    assert word(machine, "kws_uart_clock_hz") == 16_000_000
+    assert written.get(F4_CFGR, 0) == 0
+
+
+@needs_arm_gcc
 @pytest.mark.parametrize(("name", "ready", "uart_hz", "registers"), [
     # 8 MHz / 8 x 336 / 2; five wait states
     ("stm32f4_discovery", F4_READY, 42_000_000, {F4_PLLCFGR: (0x7FFF, 8 | 336 << 6), F4_ACR: (7, 5)}),
@@ -125,6 +137,8 @@ def test_clocks_as_board_toml_says(name, ready, uart_hz, registers, tmp_path):
     machine, written = started(name, tmp_path, ready)
     assert word(machine, "kws_gave_up") == 0
     assert word(machine, "kws_uart_clock_hz") == uart_hz
+    order = [address for address in written if address in (F4_ACR, F4_CFGR, L4_ACR, L4_CFGR)]
+    assert order in ([F4_ACR, F4_CFGR], [L4_ACR, L4_CFGR])  # wait states first
     for address, (mask, value) in registers.items():
         assert written[address] & mask == value, hex(address)
 
@@ -236,6 +250,7 @@ def test_a_field_that_is_missing_or_of_another_type_is_named(altered, field, lin
     ('channel = "semihosting"', 'channel = "telepathy"', "emulator.channel is 'telepathy'; allowed: one of"),
     ("[emulator]", "[emulator]\nspeed = 1", "emulator.speed is no field; allowed: machine, "),
     ('microphone = "none"', 'microphone = "ear"', "microphone is 'ear'; allowed: one of none, pdm, dfsdm"),
+    ('flasher = "none"', 'flasher = "dd"', "flasher is 'dd'; allowed: one of none, arduino-cli, openocd .stm32f4x. or"),
     ('microphone = "none"', 'microfone = "none"', "microfone is no field; allowed: title"),
 ])
 def test_wrong_fields_are_named(altered, old, new, message):
@@ -271,3 +286,11 @@ def test_a_boot_loader_s_memory_is_not_free_for_another_region(altered, old, new
     """What lies before the offset counts as taken."""
     with pytest.raises(UserError, match="memory .* overlap; allowed: none in common"):
         load_board("mine", altered(old, new, "nano33ble"))
+
+
+def test_the_document_tells_the_bauds_there_are():
+    text = (BOARDS.parents[1] / "docs" / "firmware.md").read_text()
+    told = re.findall(r"^\| `(\w+)`[^|]*\|.*\| ([\d,]+) \|$", text, re.MULTILINE)
+    boards = [load_board(name) for name in board_names()]
+    assert {name: int(baud.replace(",", "")) for name, baud in told} == {
+        board.name: board.defines[BAUD] for board in boards if BAUD in board.defines}

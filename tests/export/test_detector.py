@@ -92,6 +92,11 @@ def test_another_nets_detector_is_passed_over(run):
     (lambda text: text.replace('"threshold"', '"thresh"'), "unexpected keyword"),
     (lambda text: re.sub(r'"frames_per_inference": \d+', '"frames_per_inference": 50', text), "from 1 to 49"),
     (lambda text: re.sub(r'"average_inferences": \d+', '"average_inferences": 1.5', text), "1.5: allowed are whole"),
+    (lambda text: re.sub(r'"average_inferences": \d+', '"average_inferences": true', text), "True: allowed are whole"),
+    (lambda text: text.replace('"yes"', "7"), "labels .*7, .*: allowed is a list of texts"),
+    (lambda text: text.replace('"yes"', '["yes"]'), "labels .*: allowed is a list of texts"),
+    (lambda text: text.replace('"yes"', '"\\ud800"'), "labels .*: allowed is a list of texts"),
+    (lambda text: re.sub(r'"labels": \[[^]]*\]', '"labels": "abcde"', text), "labels 'abcde': allowed is a list"),
 ])
 def test_a_damaged_detector_is_one_line(change, message, run):
     graph = read_tflite(run.tflite_path)

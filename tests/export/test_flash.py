@@ -1,5 +1,6 @@
 """make flash: the right tool with the right arguments, and nothing of another board; the tools are fakes on PATH."""
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -7,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from datasets.console import UserError
-from export import flash
-from export.boards import board_names, load_board
+from export import flash, mcu
+from export.boards import FLASHERS, board_names, load_board
 from export.image import build_image
 from export.toolchain import ARM_TOOLS, have, install_line
 from tests.export import standin
@@ -37,7 +38,8 @@ def fake(tmp_path, monkeypatch):
 
 
 def run(monkeypatch, *arguments: str) -> None:
-    monkeypatch.setattr(sys, "argv", ["flash", "--model", str(COMMITTED), *arguments])
+    net = () if "--image" in arguments else ("--model", str(COMMITTED))
+    monkeypatch.setattr(sys, "argv", ["flash", *net, *arguments])
     flash.main()
 
 
@@ -46,7 +48,9 @@ def exported(folder: Path, board: str) -> Path:
     folder.mkdir()
     image = build_image(standin.write_network(folder / "network"), standin.network(), load_board(board), folder,
                         standin.FEATURES)
-    (folder / "summary.json").write_text(json.dumps({"board": board, "image_sha256": image.identity}))
+    told = {"board": board, "run": "theirs", "kernels": "portable",
+            "bin_sha256": hashlib.sha256(image.bin.read_bytes()).hexdigest()}
+    (folder / "summary.json").write_text(json.dumps(told))
     return folder
 
 
@@ -85,10 +89,46 @@ def test_an_image_of_another_board_is_refused(fake, tmp_path, monkeypatch):
     log, folder = fake("openocd"), exported(tmp_path / "image", "stm32f4_discovery")
     with pytest.raises(UserError, match="its image is for stm32f4_discovery, and BOARD is b_l475e_iot01a; `make"):
         run(monkeypatch, "--board", "b_l475e_iot01a", "--image", str(folder))
-    (folder / "firmware.bin").write_bytes(bytes(1000))
-    with pytest.raises(UserError, match="firmware.bin: not the image that summary.json tells of"):
-        run(monkeypatch, "--board", "stm32f4_discovery", "--image", str(folder))
     assert not log.exists()
+
+
+def flip_last(content: bytes) -> bytes:
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+@needs_arm_gcc
+def test_bytes_that_were_not_linked_are_refused(fake, tmp_path, monkeypatch):
+    log, folder = fake("openocd"), exported(tmp_path / "image", "stm32f4_discovery")
+    linked = (folder / "firmware.bin").read_bytes()
+    for broken in (flip_last(linked), linked[:-4], linked + b"\0", b""):
+        (folder / "firmware.bin").write_bytes(broken)
+        with pytest.raises(UserError, match="firmware.bin: not the image that summary.json tells of"):
+            run(monkeypatch, "--board", "stm32f4_discovery", "--image", str(folder))
+    assert not log.exists()
+
+
+@needs_arm_gcc
+def test_what_export_mcu_leaves_is_taken_and_its_net_told(fake, tmp_path, monkeypatch):
+    """No runs/ is needed."""
+    fake("openocd")
+    monkeypatch.setattr(sys, "argv", ["mcu", "--model", str(COMMITTED), "--board", "stm32f4_discovery", "--kernels",
+                                      "portable", "--out", "image"])
+    mcu.main()
+    run(monkeypatch, "--board", "stm32f4_discovery", "--image", "image")
+    told = json.loads((tmp_path / "build" / "model" / "stm32f4_discovery" / "flash" / "summary.json").read_text())
+    assert (told["run"], told["kernels"], told["folder"]) == ("model", "portable", "image")
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (("--board", "nano33ble", "--image", "there"), "IMAGE=there: nano33ble is flashed with the Arduino library's sk"),
+    (("--board", "nano33ble", "--kernels", "cmsis-nn"), "KERNELS=cmsis-nn: allowed in an Arduino library are tuned"),
+    (("--board", "stm32f4_discovery", "--image", "there", "--run", "x"), "RUN=x and IMAGE=there: name one of the two"),
+    (("--board", "stm32f4_discovery", "--image", "there", "--kernels", "tuned"), "KERNELS=tuned and IMAGE=there: na")])
+def test_arguments_that_would_be_passed_over_are_refused(arguments, message, fake, monkeypatch):
+    logs = {fake("openocd"), fake("arduino-cli")}
+    with pytest.raises(UserError, match=message):
+        run(monkeypatch, *arguments)
+    assert not any(log.exists() for log in logs)
 
 
 def test_a_folder_without_an_image(fake, tmp_path, monkeypatch):
@@ -120,4 +160,6 @@ def test_emulated_boards_are_refused_with_what_to_do(board, monkeypatch):
 
 
 def test_every_board_that_is_not_emulated_has_a_flasher():
-    assert set(flash.FLASHERS) == {name for name in board_names() if load_board(name).emulator is None}
+    for board in map(load_board, board_names()):
+        assert (board.flasher in flash.WAYS) == (board.emulator is None)
+    assert {*flash.WAYS, "none"} == set(FLASHERS)

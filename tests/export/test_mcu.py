@@ -14,15 +14,16 @@ import pytest
 
 from datasets.console import UserError
 from export import mcu, toolchain
-from export.boards import load_board
+from export.boards import board_names, load_board
 from export.cost import Tariff
 from export.cost_report import layer_table
-from export.detector import DEFAULT_THRESHOLD
+from export.detector import DEFAULT_THRESHOLD, FILE, Detector, save_detector
 from export.kernels import load_kernels
 from export.layer_costs import load_costs
 from export.layer_memory import array_bytes
 from export.runs import resolve
 from export.stimuli import random_inputs
+from export.tflite_reader import read_tflite
 from export.toolchain import have, install_line
 from export.witness import onnx_scores, tflm_scores
 from tests.export.models import Chain, small_model
@@ -65,6 +66,30 @@ def test_run_for_the_default_board(tmp_path, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert f"{summary['flash_bytes']} of 983040 B" in out
     assert out.splitlines()[-1] == "summary: build/one/nano33ble/summary.json"
+
+
+@needs_arm_gcc
+def test_the_threshold_that_make_stream_picked_is_linked(tmp_path, monkeypatch):
+    write_run(tmp_path / "runs" / "one")
+    run = resolve("one", None, tmp_path / "runs")
+    save_detector(replace(Detector.of(run.labels), threshold=44444), run, read_tflite(run.tflite_path))
+    summary = exported(monkeypatch, tmp_path)
+    config = (tmp_path / "build" / "one" / "nano33ble" / "firmware" / "kws_detector_config.c").read_text()
+    assert config.count("{44444, 3}") == 3
+    assert (summary["threshold"], summary["threshold_from"]) == (44444, f"runs/one/{FILE}")
+
+
+@pytest.mark.parametrize("name", [name for name in board_names()
+                                  if load_board(name).core == "cortex-m4" and load_board(name).emulator is None])
+def test_what_listening_takes_of_the_core_is_told(name, tmp_path, monkeypatch):
+    """50 frames and five inferences a second."""
+    write_run(tmp_path / "runs" / "one")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    summary, board = exported(monkeypatch, tmp_path, "--board", name), load_board(name)
+    price = Tariff.of(board, "tuned").graph(read_tflite(tmp_path / "runs" / "one" / "model.tflite"))
+    assert summary["core_share"] == round((50 * price.frame.cycles + 5 * price.whole.cycles) / board.clock_hz, 4)
+    assert 0 < summary["core_share"] < 1
+    assert (summary["inferences_per_s"], summary["keeps_up"]) == (5, True)
 
 
 def test_without_a_compiler_the_rest_is_written(tmp_path, monkeypatch, capsys):

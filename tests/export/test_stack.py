@@ -12,7 +12,7 @@ from export.image import SLOWEST_MS, STACK_BYTES, audio_samples
 from export.kernels import load_kernels
 from export.mcu import Net, export_nets
 from export.runs import resolve
-from export.stack import Calls, _frame, calls_of, worst_stack_bytes
+from export.stack import EXCEPTION_BYTES, Calls, _frame, calls_of, nested_bytes, worst_stack_bytes
 from export.toolchain import ARM_TOOLS, have, install_line
 
 COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "results" / "small-energy-aware" / "model.tflite"
@@ -83,6 +83,13 @@ def test_depths_by_hand():
     assert calls(a=("c", "__indirect_call"), c=("c2",)).deepest("a") == 210
     assert calls(a=("memcpy",)).deepest("a") == 74
     assert calls(a=("__indirect_call",), b=("__indirect_call",), c=("c2",)).deepest("a") == 10 + 200 + 30 + 64
+
+
+def test_an_urgent_interrupt_lies_on_top_of_a_patient_one():
+    frames = {"kws_microphone_interrupt": 100, "kws_uart_interrupt": 20, "x:count_wrap": 4, "put": 8}
+    graph = Calls(frames, {"kws_microphone_interrupt": frozenset({"put"})})
+    assert nested_bytes(graph) == 108 + 20 + 2 * EXCEPTION_BYTES
+    assert nested_bytes(Calls({"x:count_wrap": 4}, {})) == 4 + EXCEPTION_BYTES
 
 
 def test_a_stack_without_a_bound_is_refused():

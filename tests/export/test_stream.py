@@ -233,6 +233,18 @@ def test_the_threshold_picked_on_dev_is_reported_on_validation_and_kept(command,
     assert (tmp_path / "build" / "one" / "stream" / "curve.png").read_bytes()[1:4] == b"PNG"
 
 
+@pytest.mark.skipif(not have("gcc"), reason=install_line("gcc"))
+@pytest.mark.parametrize("knees", [{"dev": 30, "validation": 60}, {"dev": 60, "validation": 30}])
+def test_it_is_dev_that_picks(knees, command, quiet, monkeypatch):
+    """Validation's curve, which would pick another threshold, has no say."""
+    def curve_of(audio, decide, thresholds):
+        knee = thresholds[knees[audio.split]]
+        return [Outcome(each, 30, 30, 0, 0, {NOISE: 9 * (each < knee)}, np.zeros(30)) for each in thresholds]
+
+    monkeypatch.setattr(stream, "curve_of", curve_of)
+    assert command("--fa-per-hour", "60")["threshold"] == stream.THRESHOLDS[knees["dev"]]
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     (("--fa-per-hour", "0"), "FA_PER_HOUR=0: allowed are numbers from 0.1 to 100"),
     (("--fa-per-hour", "few"), "FA_PER_HOUR=few: allowed"), (("--fa-per-hour", "nan"), "FA_PER_HOUR=nan: allowed"),

@@ -76,6 +76,31 @@ def test_order_is_kept_where_the_ring_wraps(compiled):
     assert (np.sign(heard) == np.tile([1, -1], len(heard) // 2)).all()
 
 
+def test_a_ramp_stays_a_ramp_where_the_ring_wraps(compiled):
+    """Whatever the pieces, no sample changes its place: but for the slow constant part, which a fresh library lacks."""
+    ring, heard = Ring(ctypes.CDLL(str(compiled))), []
+    ramp = np.tile(np.arange(-1000, 1000, 40), 40)
+    for at in range(0, len(ramp), 37):
+        ring.put(ramp[at:at + 37])
+        heard += [*ring.take(99), *ring.take(99)]
+    steps = np.diff(np.array(heard, int).reshape(40, 50))
+    assert (np.abs(steps - (40 << SHIFT)) <= 4 << SHIFT).all()
+
+
+def test_overruns_wrap_and_only_an_open_ring_misses(compiled):
+    ring = Ring(ctypes.CDLL(str(compiled)))
+    counter = ctypes.c_uint32.in_dll(ring.c, "kws_audio_overruns")
+    counter.value = 2**32 - 3
+    ring.c.kws_audio_miss(ctypes.c_size_t(40))
+    assert ring.overruns == 37
+    ring.put(np.zeros(SIZE))
+    assert ring.overruns == 37 + SIZE
+    ring.c.kws_audio_close()
+    assert not ring.c.kws_audio_is_open()
+    ring.c.kws_audio_miss(ctypes.c_size_t(40))
+    assert ring.overruns == 37 + SIZE
+
+
 def test_a_closed_ring_takes_nothing_and_loses_nothing(compiled):
     ring = Ring(ctypes.CDLL(str(compiled)))
     ring.c.kws_audio_close()

@@ -50,6 +50,7 @@ size_t kws_take(void *bytes, size_t count) {
 }
 int kws_bytes_wait(void) { return left > 0; }
 void kws_write(const void *bytes, size_t count) { fwrite(bytes, 1, count, stdout); }
+uint32_t kws_clock_hz(void) { return KWS_CLOCK_HZ; }
 uint32_t kws_ticks(void) { return ticks; }
 uint32_t kws_stack_used(void) { return 1; }
 void kws_spin(uint32_t count) { (void)count; }

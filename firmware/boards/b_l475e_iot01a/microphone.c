@@ -31,7 +31,8 @@ enum { DTRBS = 5 << 3 };                                      /* CHCFGR2: 125^4 
 enum { FOSR = (125 - 1) << 16 };                              /* FLTFCR: samples in, of each out */
 enum { DFEN = 1 << 0, RSWSTART = 1 << 17, RCONT = 1 << 18, RDMAEN = 1 << 21, RCH_2 = 2 << 24 }; /* FLTCR1 */
 enum { EN = 1, TCIE = 2, HTIE = 4, CIRC = 1 << 5, MINC = 1 << 7, PSIZE_32 = 2 << 8, MSIZE_32 = 2 << 10 }; /* CCR4 */
-enum { GIF4 = 1 << 12, HTIF4 = 1 << 14, C4S = 15 << 12 }; /* ISR and IFCR: any, half full; CSELR: 0 is DFSDM1's filter 0 */
+enum { TCIF4 = 1 << 13, HTIF4 = 1 << 14, BOTH_FULL = TCIF4 | HTIF4 }; /* ISR and IFCR */
+enum { C4S = 15 << 12 };                                               /* CSELR: 0 is DFSDM1's filter 0 */
 enum { BLOCK = 80 };
 
 void kws_microphone_interrupt(void);
@@ -45,7 +46,7 @@ static void start_dma(void) {
     DMA_CMAR4 = (uint32_t)(uintptr_t)blocks;
     DMA_CNDTR4 = 2 * BLOCK;
     DMA_CCR4 = MSIZE_32 | PSIZE_32 | MINC | CIRC | HTIE | TCIE | EN;
-    kws_interrupt_on(KWS_MICROPHONE_INTERRUPT);
+    kws_interrupt_on(KWS_MICROPHONE_INTERRUPT, KWS_PATIENT);
 }
 
 void kws_microphone_start(void) {
@@ -74,7 +75,9 @@ static void put_block(const int32_t *words) {
 }
 
 void kws_microphone_interrupt(void) {
-    const uint32_t status = DMA_ISR;
-    DMA_IFCR = GIF4;
-    put_block(blocks[status & HTIF4 ? 0 : 1]);
+    const uint32_t full = DMA_ISR & BOTH_FULL;
+    DMA_IFCR = full;
+    const int late = full == BOTH_FULL; /* then DMA is in one of the two again */
+    if (late) kws_audio_miss(BLOCK);
+    put_block(blocks[late ? DMA_CNDTR4 > BLOCK : full == TCIF4]);
 }

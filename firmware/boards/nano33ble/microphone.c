@@ -21,10 +21,12 @@
 #define P0_OUTSET REG(0x50000508u)
 #define P0_DIRSET REG(0x50000518u)
 #define P0_OUTCLR REG(0x5000050cu)
+#define P0_PIN_CNF(pin) REG(0x50000700u + 4u * (pin))
 
-enum { STARTED_INTERRUPT = 1 << 1, END_INTERRUPT = 1 << 2 };
+enum { STARTED_INTERRUPT = 1 << 0, END_INTERRUPT = 1 << 2 };
 enum { CLOCK_1280_KHZ = 0x0a000000, RATIO_80 = 1 }; /* 1.280 MHz / 80 = 16 kHz exactly */
 enum { MONO = 1, LEFT_ON_FALLING_EDGE = 0, GAIN_0_DB = 0x28 };
+enum { PIN_INPUT = 0 }; /* the buffer connected: it is not at reset */
 enum { CLOCK_PIN = 26, DATA_PIN = 25, POWER_PIN = 17, BLOCK = 160 };
 
 void kws_microphone_interrupt(void);
@@ -36,6 +38,7 @@ void kws_microphone_start(void) {
     P0_OUTCLR = 1u << CLOCK_PIN;
     P0_DIRSET = 1u << POWER_PIN | 1u << CLOCK_PIN;
     P0_OUTSET = 1u << POWER_PIN;
+    P0_PIN_CNF(DATA_PIN) = PIN_INPUT;
     PSEL_CLK = CLOCK_PIN;
     PSEL_DIN = DATA_PIN;
     PDMCLKCTRL = CLOCK_1280_KHZ;
@@ -47,7 +50,7 @@ void kws_microphone_start(void) {
     INTENSET = STARTED_INTERRUPT | END_INTERRUPT;
     ENABLE = 1;
     TASKS_START = 1;
-    kws_interrupt_on(KWS_MICROPHONE_INTERRUPT);
+    kws_interrupt_on(KWS_MICROPHONE_INTERRUPT, KWS_PATIENT);
 }
 
 void kws_microphone_interrupt(void) {

@@ -32,5 +32,7 @@ int kws_stm32f4_clock(void) {
     if (!start_pll() || !slow_flash()) return 0;
     RCC_CFGR = PPRE1_4 | PPRE2_2; /* before the switch: APB1 takes at most 42, APB2 84 MHz */
     RCC_CFGR = PPRE1_4 | PPRE2_2 | SW_PLL;
-    return kws_wait_for(&RCC_CFGR, SWS, SWS_PLL, KWS_WAIT_CLOCK);
+    if (kws_wait_for(&RCC_CFGR, SWS, SWS_PLL, KWS_WAIT_CLOCK)) return 1;
+    RCC_CFGR = 0; /* the internal oscillator, undivided */
+    return 0;
 }

@@ -29,7 +29,7 @@ enum { I2SDIV_25 = 25 };                                                        
 enum { CKPOL_HIGH = 1 << 3, LSB_JUSTIFIED = 2 << 4, MASTER_RECEIVE = 3 << 8, I2SE = 1 << 10, I2SMOD = 1 << 11 };
 enum { RXDMAEN = 1 };                                                                /* SPI_CR2 */
 enum { EN = 1, HTIE = 1 << 3, TCIE = 1 << 4, CIRC = 1 << 8, MINC = 1 << 10, PSIZE_16 = 1 << 11, MSIZE_16 = 1 << 13 };
-enum { ALL_FLAGS_3 = 0x3d << 22, HTIF3 = 1 << 26 };                                  /* DMA_LIFCR, DMA_LISR */
+enum { ALL_FLAGS_3 = 0x3d << 22, HTIF3 = 1 << 26, TCIF3 = 1 << 27, BOTH_FULL = HTIF3 | TCIF3 }; /* DMA_LIFCR, _LISR */
 enum { BLOCK = 40, WORDS = BLOCK * KWS_PDM_WORDS };
 
 void kws_microphone_interrupt(void);
@@ -50,7 +50,7 @@ static void start_dma(void) { /* channel 0 of stream 3 is SPI2_RX */
     DMA_S3NDTR = 2 * WORDS;
     DMA_S3CR = MSIZE_16 | PSIZE_16 | MINC | CIRC | TCIE | HTIE;
     DMA_S3CR |= EN;
-    kws_interrupt_on(KWS_MICROPHONE_INTERRUPT);
+    kws_interrupt_on(KWS_MICROPHONE_INTERRUPT, KWS_PATIENT);
 }
 
 void kws_microphone_start(void) {
@@ -68,8 +68,12 @@ void kws_microphone_start(void) {
 
 void kws_microphone_interrupt(void) {
     int16_t samples[BLOCK];
-    const uint32_t half = DMA_LISR & HTIF3 ? 0 : 1;
-    DMA_LIFCR = ALL_FLAGS_3;
+    const uint32_t full = DMA_LISR & BOTH_FULL;
+    DMA_LIFCR = full;
+    if (!kws_audio_is_open()) return;
+    const int late = full == BOTH_FULL; /* then DMA is in one of the two again */
+    const uint32_t half = late ? DMA_S3NDTR > WORDS : full == TCIF3;
+    if (late) kws_audio_miss(BLOCK);
     kws_pdm_samples(&decimator, blocks[half], samples, BLOCK);
     kws_audio_put(samples, BLOCK);
 }
