@@ -188,7 +188,8 @@ class Machine:
         """Of one feature frame: its codes, and the row of the first network's input. samples: int16 [512], of which
         frame_length are the frame, zeros behind."""
         names = ("kws_clip_features", "kws_clip_codes", "kws_network_mfcc", "kws_input")
-        state, codes, quantizer, row = (self.program.symbol(name).address for name in names)
+        state, place, quantizer, row = (self.program.symbol(name).address for name in names)
+        (codes,) = struct.unpack("<I", self.uc.mem_read(place, 4))  # a pointer to wherever they lie
         self.uc.mem_write(state, struct.pack("<I", frame_length) + samples.astype("<i2").tobytes())
         (of_codes,) = self.call("kws_features_frame", state, codes)
         (of_row,) = self.call("kws_mfcc_row", quantizer, codes, row)
