@@ -20,6 +20,11 @@ def to_tflite(net: FloatNet) -> bytes:
     """The int8 .tflite of `net`: input [1, frames, coefficients, 1], output [1, labels] with scale 1/256 and zero
     point -128, labels and feature settings in it (export.metadata). The same net gives the same bytes. UserError names
     a layer that cannot be quantized."""
+    return with_metadata(converted(net), Metadata.of(net.labels, net.dataset, net.input_shape[1]))
+
+
+def converted(net: FloatNet) -> bytes:
+    """The same without labels and feature settings, as other converters leave it."""
     _check(net)
     tf = _tensorflow()
 
@@ -37,8 +42,7 @@ def to_tflite(net: FloatNet) -> bytes:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = converter.inference_output_type = tf.int8
     with _quiet():
-        tflite = converter.convert()
-    return with_metadata(tflite, Metadata.of(net.labels, net.dataset, net.input_shape[1]))
+        return converter.convert()
 
 
 def _check(net: FloatNet) -> None:

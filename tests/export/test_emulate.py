@@ -50,12 +50,13 @@ def small_net() -> FloatNet:
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
     """A finished run of the small net, runs/small."""
-    from export.quantize import to_tflite
+    from export.quantize import converted, to_tflite
 
     folder = tmp_path_factory.mktemp("work") / "runs" / "small"
     folder.mkdir(parents=True)
     save_net(small_net(), folder / "net.npz")
     (folder / "model.tflite").write_bytes(to_tflite(small_net()))
+    (folder / "foreign.tflite").write_bytes(converted(small_net()))
     (folder / "summary.json").write_text(json.dumps({"finished": True, "labels": LABELS, "dataset": "random"}))
     return folder
 
@@ -74,9 +75,9 @@ def clips(tmp_path):
 
 @pytest.fixture
 def command(monkeypatch, run_folder, clips, tmp_path):
-    """command(*more): python -m export.emulate of the small net on the clips."""
+    """command(*more): python -m export.emulate of the small net, which tells no labels, on the clips."""
     def call(*more: str) -> None:
-        model = run_folder / "model.tflite"
+        model = run_folder / "foreign.tflite"
         monkeypatch.setattr(sys, "argv", ["emulate", "--model", str(model), "--clips", str(clips), "--out",
                                           str(tmp_path / "out"), *more])
         run_command(emulate.main)
