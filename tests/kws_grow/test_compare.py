@@ -48,7 +48,8 @@ def config_of(it: Unit, **other) -> GrowConfig:
 def summary_of(**other) -> dict:
     figures = {"accuracy_int8": 0.90, "accuracy_float": 0.91, "accuracy_int8_dev": 0.92, "accuracy_float_dev": 0.93,
                "operations": 1_900_000, "cycles": 3_000_000, "flash_bytes": 40_000, "wall_s": 600.0, "energy_uj": 100.0}
-    return {**figures, **NET, "finished": True, "labels": ["a", "b"], **other}
+    alike = {"dataset_sha256": "", "board": "nano33ble", "kernels": "tuned", "costs_hash": ""}
+    return {**figures, **NET, **alike, "finished": True, "labels": ["a", "b"], **other}
 
 
 def row(method: str = "energy-aware", seed: int = 0, log=LOG, **summary) -> Row:
@@ -161,10 +162,10 @@ def test_one_failure_stops_only_what_needs_it(bench, capsys):
     assert stop.value.code == 1
     assert bench.summary["failed"] == {
         "compare-energy-aware-ops-2M-s0": "it broke",
-        "compare-width-ops-2M-s0": "its reference compare-energy-aware-ops-2M-s0 failed"}
+        "compare-width-ops-2M-s0": "its reference compare-energy-aware-ops-2M-s0 failed",
+        "compare-signed-ops-2M-s0": "its reference compare-energy-aware-ops-2M-s0 failed"}
     assert sorted(it.name for it in read_rows(bench.base / "rows")) == [
-        "compare-energy-aware-ops-2M-s1", "compare-signed-ops-2M-s0", "compare-signed-ops-2M-s1",
-        "compare-width-ops-2M-s1"]
+        "compare-energy-aware-ops-2M-s1", "compare-signed-ops-2M-s1", "compare-width-ops-2M-s1"]
     assert "failed: compare-energy-aware-ops-2M-s0: it broke" in capsys.readouterr().err
 
 
@@ -180,7 +181,8 @@ def test_a_committed_row_serves_where_the_reference_never_ran(bench):
     write_row(bench.base, unit())
     bench("--methods", "width", "--seeds", "0")
     assert bench.order == ["start compare-width-ops-2M-s0", "end compare-width-ops-2M-s0"]
-    found = reference_of(unit().name, bench.base / "runs")
+    found, shared = reference_of(unit().name, bench.base / "runs")
+    assert shared["board"] == "nano33ble"
     assert (found.run, list(found.widths), found.epochs) == (unit().name, NET["widths"], NET["epochs"])
 
 
@@ -214,8 +216,8 @@ def test_rerun_runs_stale_rows_and_what_hangs_on_them(bench):
     write_run(bench.base / "runs" / unit().name, config_of(unit(), **OTHER))
     (bench.base / "runs" / unit().name / "checkpoint.pt").touch()
     summary = bench("--methods", "energy-aware width signed", "--seeds", "0", "--rerun", "1")
-    assert [line for line in bench.order if line.startswith("start")] == [f"start {unit().name}",
-                                                                         f"start {unit('width').name}"]
+    started = [line for line in bench.order if line.startswith("start")]
+    assert sorted(started) == sorted(f"start {unit(name).name}" for name in ("energy-aware", "width", "signed"))
     assert not (bench.base / "runs" / unit().name / "checkpoint.pt").exists()
     assert (summary["rows"], summary["rows_stale"]) == (3, 0)
 
@@ -374,9 +376,9 @@ def test_nets_on_the_way_are_those_at_the_end_of_each_round():
 
 def test_units_and_their_names():
     assert unit(budget="ms<=1.5 ram<=32k", seed=3).name == "compare-energy-aware-ms-1.5-ram-32k-s3"
-    assert set(COMPARATORS) == {"random", "width", "scratch", "prune-bn", "prune-l1"}
-    assert unit("prune-l1", 4).reference == unit(seed=4)
-    assert unit("firefly").reference is None
+    assert set(COMPARATORS) == {name for name in METHODS if name != "energy-aware"}
+    assert unit("prune-l1", 4).reference == unit("firefly", 4).reference == unit(seed=4)
+    assert unit().reference is None
     assert grouped([unit("width", 1), unit("width", 0), unit("signed", 1)]) == \
         "ops<=2M, seeds 0 1: width; ops<=2M, seeds 1: signed"
 
