@@ -146,17 +146,15 @@ def test_methods_choose_differently():
         assert any(a[name].shape != b[name].shape or not torch.equal(a[name], b[name]) for name in a)
 
 
-def test_firefly_inserts_blocks_where_they_are_cheap():
-    """And the net with a block goes on growing, learns, and is resumed."""
-    config = config_of("firefly", seed_widths=(4, 4, 4))
-    task = task_of(config, 1e6)
-    growth = seed_growth(config, task)
-    free = replace(config.index, steps=30)
-    while growth.phase == "grow" and not sum(growth.net.shape.depths):
-        advance(growth, replace(config, index=free), task)
-    assert sum(growth.net.shape.depths) >= 1
-    again = growth_of(state_of(growth), config, task)
-    assert again.net.shape == growth.net.shape
+def test_firefly_proposes_blocks_that_lower_the_loss():
+    net, batch = trained_on_clips()
+    found = METHODS["firefly"].propose(net, lambda: repeat(batch), torch.Generator().manual_seed(0),
+                                       FireflySettings(steps=30, fresh=8, channels=4))
+    chosen = tuple(next((i for i, o in enumerate(options) if o.depth and o.width == 8), 0) for options in found.options)
+    assert any(chosen)
+    new = grown(net, found.edits(chosen))
+    assert new.shape.depths == tuple(int(k > 0) for k in chosen)
+    assert batch_loss(new, [batch]) < batch_loss(net, [batch])
 
 
 def test_diverged_training_keeps_the_last_good_net():
@@ -284,10 +282,11 @@ def test_scratch_stays_within_the_budget_too():
     assert seed_growth(small, task_of(small, 2e5)).net.shape.widths == (4, 4, 4)  # smaller than the seed
 
 
-@pytest.mark.parametrize("method", ["signed", "firefly", "prune-bn", "width"])
-def test_every_kind_of_method_is_resumed_to_the_same_bytes(method):
+@pytest.mark.parametrize(("method", "depths"), [("signed", ()), ("firefly", (0, 1, 0)), ("prune-bn", ()),
+                                                ("width", ())])
+def test_every_kind_of_method_is_resumed_to_the_same_bytes(method, depths):
     torch.set_num_threads(1)
-    config = config_of(method, reference=REFERENCE)
+    config = config_of(method, reference=REFERENCE, seed_depths=depths)
     whole, growth = run(config, task_of(config)), seed_growth(config, task_of(config))
     while growth.phase != "done":
         advance(growth, config, task_of(config))
