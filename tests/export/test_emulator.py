@@ -201,6 +201,6 @@ def test_a_refusal_is_named_wherever_its_enum_stands(monkeypatch, tmp_path):
     monkeypatch.setattr(link, "PROTOCOL", tmp_path / "protocol.h")
     for parser in (link.protocol, link.protocol_enums):
         monkeypatch.setattr(link, parser.__name__, parser.__wrapped__)
-    assert link._meaning(protocol()["BAD_CRC"], b"") == "refused: bad crc"
-    assert link._meaning(link.protocol()["MORE"], b"") == "refused: more"
-    assert link._meaning(99, b"") == "refused: status 99"
+    assert link.Link.meaning(None, protocol()["BAD_CRC"], b"") == "refused: bad crc"
+    assert link.Link.meaning(None, link.protocol()["MORE"], b"") == "refused: more"
+    assert link.Link.meaning(None, 99, b"") == "refused: status 99"

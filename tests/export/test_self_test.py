@@ -46,6 +46,7 @@ typedef struct {
 static kws_network kws_networks[1];
 static int kws_arena, kws_input, kws_output;
 static uint8_t kws_clip_codes[4];
+enum { KWS_CLIP_CODES = sizeof kws_clip_codes };
 static int16_t samples[KWS_CLIP_SAMPLES];
 static size_t taken;
 static void kws_clip_begin(void) { taken = 0; }
