@@ -8,6 +8,7 @@ from datasets.console import UserError
 from export.budget import Limits
 from export.cost import Tariff
 from export.shape import NetShape
+from kws_grow.methods.starts import fits
 from kws_grow.selection import WIDTH_STEP
 
 
@@ -27,13 +28,9 @@ def best_that_fit(shape: NetShape, scores: list[np.ndarray], limits: Limits, tar
 def _fitting(shape: NetShape, scores: list[np.ndarray], limits: Limits, tariff: Tariff) -> tuple[int, ...]:
     for threshold in np.sort(np.concatenate(scores)):
         widths = tuple(max(WIDTH_STEP, int((s > threshold).sum()) // WIDTH_STEP * WIDTH_STEP) for s in scores)
-        if _fits(shape, widths, limits, tariff):
+        if fits(replace(shape, widths=widths), limits, tariff):
             return widths
     raise UserError(f"pruning: not even {WIDTH_STEP} channels a layer fit {limits}; allowed: a larger BUDGET")
-
-
-def _fits(shape: NetShape, widths: tuple[int, ...], limits: Limits, tariff: Tariff) -> bool:
-    return not limits.broken_by(tariff.shape(replace(shape, widths=widths)).whole)
 
 
 def _widened(shape, widths, order, scores, limits, tariff) -> tuple[int, ...] | None:
@@ -41,6 +38,6 @@ def _widened(shape, widths, order, scores, limits, tariff) -> tuple[int, ...] | 
     fitting = []
     for layer, (w, best, s) in enumerate(zip(widths, order, scores, strict=True)):
         wider = tuple(v + WIDTH_STEP * (i == layer) for i, v in enumerate(widths))
-        if w + WIDTH_STEP <= len(s) and _fits(shape, wider, limits, tariff):
+        if w + WIDTH_STEP <= len(s) and fits(replace(shape, widths=wider), limits, tariff):
             fitting.append((s[best[w]], wider))
     return max(fitting)[1] if fitting else None
