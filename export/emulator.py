@@ -9,7 +9,7 @@ from pathlib import Path
 
 from datasets.console import UserError
 from export.boards import Emulator
-from export.link import Link, Silence, protocol
+from export.link import Link, protocol
 from export.toolchain import find_tool
 
 QUIET_S = 60.0  # an image that says nothing for that long is taken for dead
@@ -80,12 +80,12 @@ class Session(Link):
             elif self.qemu.poll() is not None:
                 self.fail(f"ended (QEMU's status {self.qemu.returncode})")
             elif time.monotonic() > deadline:
-                self.fail(f"said nothing for {self.quiet_s:.0f} s", Silence)
+                self.fail(f"said nothing for {self.quiet_s:.0f} s")
         return data
 
-    def fail(self, what: str, kind: type[UserError] = UserError) -> None:
+    def fail(self, what: str) -> None:
         """Raise the error of an image that went wrong, with QEMU's last words."""
         self.said.seek(0)
         words = [line.strip() for line in self.said.read().splitlines() if line.strip() and "has no peer" not in line]
-        raise kind(f"{self.elf} on {self.emulator.machine}: the image {what}"
-                   + (f"; QEMU said: {words[-1]}" if words else ""))
+        raise UserError(f"{self.elf} on {self.emulator.machine}: the image {what}"
+                        + (f"; QEMU said: {words[-1]}" if words else ""))

@@ -105,10 +105,6 @@ class ClipResult:
     stack_used: int
 
 
-class Silence(UserError):
-    """Of an image that says nothing."""
-
-
 class Link(ABC):
     """An image that can be talked to. UserError wherever it goes wrong."""
 
@@ -121,7 +117,7 @@ class Link(ABC):
         """Exactly `count` bytes."""
 
     @abstractmethod
-    def fail(self, what: str, kind: type[UserError] = UserError) -> None:
+    def fail(self, what: str) -> None:
         """Raise the error of an image that went wrong: it `what`."""
 
     # ------------------------------------------------------------------ commands
@@ -181,15 +177,7 @@ class Link(ABC):
         return struct.unpack(layout, data)
 
     def request(self, command: str, payload: bytes, network: int = 0) -> bytes:
-        """One exchange; returns the reply's payload. Asked once more where the image says nothing: it forgets a request
-        amid which bytes come late, and on a busy machine they may."""
-        try:
-            return self.exchange(command, payload, network)
-        except Silence:
-            return self.exchange(command, payload, network)
-
-    def exchange(self, command: str, payload: bytes, network: int) -> bytes:
-        """One attempt."""
+        """One exchange; returns the reply's payload."""
         self.send(struct.pack("<BBBBI", ord("K"), protocol()[command], network, 0, len(payload)))
         step = protocol()["PIECE_BYTES"]
         pieces = [payload[at:at + step] for at in range(0, len(payload), step)]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from datasets.console import UserError
 from export.boards import Board
-from export.link import Hello, Link, Silence, protocol
+from export.link import Hello, Link, protocol
 
 QUIET_S = 30.0  # a board that says nothing for that long is taken for dead
 ATTEMPTS = 5  # to be heard: a board that listens may be amid an inference, or amid a line
@@ -77,8 +77,7 @@ class SerialPort(Link):
         data, patience_s = b"", quiet_s or self.quiet_s
         while len(data) < count:
             if not select.select([self.file], [], [], patience_s)[0]:
-                self.fail(f"said nothing for {patience_s:g} s; is it {self.board.name}, flashed with `make flash`?",
-                          Silence)
+                self.fail(f"said nothing for {patience_s:g} s; is it {self.board.name}, flashed with `make flash`?")
             data += self.read(count - len(data))
         return data
 
@@ -90,9 +89,9 @@ class SerialPort(Link):
             self.fail(f"cannot be read ({error.strerror}); was it unplugged?")
         return data or self.fail("has gone; was it unplugged?")
 
-    def fail(self, what: str, kind: type[UserError] = UserError):
+    def fail(self, what: str):
         """Raise the error of an image that went wrong."""
-        raise kind(f"PORT={self.port}: the board {what}")
+        raise UserError(f"PORT={self.port}: the board {what}")
 
 
 def baud_of(board: Board) -> int:

@@ -13,6 +13,7 @@ extern const uint32_t kws_data_load[];
 #define SCB_VTOR (*(volatile uint32_t *)0xe000ed08u)
 #define SCB_CPACR (*(volatile uint32_t *)0xe000ed88u)
 #define NVIC_ISER(n) (*(volatile uint32_t *)(0xe000e100u + 4u * (n)))
+#define NVIC_ICER(n) (*(volatile uint32_t *)(0xe000e180u + 4u * (n)))
 #define NVIC_IPR(n) (*(volatile uint8_t *)(0xe000e400u + (n))) /* the upper two bits are there on every core */
 #define SCB_CFSR (*(volatile uint32_t *)0xe000ed28u)
 
@@ -126,6 +127,11 @@ uint32_t kws_clock_hz(void) { return kws_gave_up & KWS_CLOCK_WAITS ? KWS_SLOW_CL
 void kws_interrupt_on(uint32_t number, enum kws_urgency urgency) {
     NVIC_IPR(number) = (uint8_t)(urgency << 6);
     NVIC_ISER(number / 32u) = 1u << number % 32u;
+}
+
+void kws_interrupt_off(uint32_t number) {
+    NVIC_ICER(number / 32u) = 1u << number % 32u;
+    __asm__ volatile("dsb\n isb" ::: "memory");
 }
 
 void kws_sleep_unless(int (*work)(void)) {

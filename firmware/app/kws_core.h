@@ -25,6 +25,9 @@ enum kws_urgency { KWS_URGENT, KWS_PATIENT };
 /* Let an interrupt through; its number is that of the data sheet, from 0. */
 void kws_interrupt_on(uint32_t number, enum kws_urgency urgency);
 
+/* Hold it back; it is remembered. */
+void kws_interrupt_off(uint32_t number);
+
 /* Sleep until an interrupt, unless `work` returns nonzero before. An interrupt that comes between the two wakes, too. */
 void kws_sleep_unless(int (*work)(void));
 

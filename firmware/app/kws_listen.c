@@ -20,24 +20,24 @@ static uint32_t led_frames; /* the stream's frames when the LED went on */
 
 /* ------------------------------------------------------------------ lines for people */
 
-static void put(const char *text) { kws_write(text, strlen(text)); }
+__attribute__((noinline)) static void put(const char *text) { kws_write(text, strlen(text)); }
 
 /* In decimal, at least `digits` of them. */
-static void put_number(uint32_t number, int digits) {
+__attribute__((noinline)) static void put_number(uint32_t number, int digits) {
     char text[MOST_DIGITS];
     int at = MOST_DIGITS;
     for (; number > 0 || digits > 0; number /= 10, digits--) text[--at] = (char)('0' + number % 10);
     kws_write(text + at, (size_t)(MOST_DIGITS - at));
 }
 
-static void put_fact(const char *before, uint32_t number, const char *behind) {
+__attribute__((noinline)) static void put_fact(const char *before, uint32_t number, const char *behind) {
     put(before);
     put_number(number, 1);
     put(behind);
 }
 
 /* "yes 0.97 at 12340 ms, 0 samples lost, 2104 bytes of stack free" */
-static void tell(const kws_event *event) {
+__attribute__((noinline)) static void tell(const kws_event *event) {
     put(kws_labels[event->label]);
     put_fact(" ", event->score / KWS_SCORE_ONE, ".");
     put_number(event->score % KWS_SCORE_ONE * 100u / KWS_SCORE_ONE, 2);
@@ -63,7 +63,7 @@ static void show(int on) {
     kws_led(on);
 }
 
-static void resume(void) {
+__attribute__((noinline)) static void resume(void) {
     paused = 0;
     const int refused = kws_ear_begin();
     if (!kws_gave_up && !refused) kws_audio_open();

@@ -7,14 +7,12 @@
 /* The host sends no more than a header before it is asked for a piece: larger than one, a power of two. */
 enum { KWS_RECEIVED_BYTES = 64 };
 
-/* Whether there is room for a byte more. */
+/* Whether there is room for a byte more. Where there is none, the interrupt is held back until some are taken: an
+ * emulator's bytes come as fast as they are taken, and would keep the processor in it for ever. Held back in the NVIC, as
+ * QEMU's USART goes on asking for an interrupt that its own registers have turned off. */
 int kws_receives(void);
 
 /* By the interrupt, where there is: one more byte. */
 void kws_receive(uint8_t byte);
-
-/* Of the UART: let its interrupt through (again). The interrupt holds itself back where there is no room: an emulator's
- * bytes come as fast as they are taken, and would keep the processor in it for ever. */
-void kws_uart_resume(void);
 
 #endif

@@ -13,7 +13,6 @@
 #define RXDRDY REG(0x108)
 #define TXDRDY REG(0x11c)
 #define INTENSET REG(0x304)
-#define INTENCLR REG(0x308)
 #define ENABLE REG(0x500)
 #define PSELTXD REG(0x50c)
 #define PSELRXD REG(0x514)
@@ -38,7 +37,7 @@ void kws_transport_init(void) {
     /* baud * 2^32 / 16 MHz, rounded to the 12 bits below the top that the divider has: the datasheet's table */
     BAUDRATE = (uint32_t)((((uint64_t)KWS_UART_BAUD << 32) / 16000000u + 0x800u) & 0xfffff000u);
     ENABLE = UART_ENABLED;
-    kws_uart_resume();
+    INTENSET = RXDRDY_INTERRUPT;
     STARTRX = 1;
     STARTTX = 1;
     kws_interrupt_on(KWS_UART_INTERRUPT, KWS_URGENT);
@@ -46,16 +45,10 @@ void kws_transport_init(void) {
 
 /* The event is cleared before its byte is read: the FIFO behind it raises it anew. */
 void kws_uart_interrupt(void) {
-    if (!kws_receives()) {
-        INTENCLR = RXDRDY_INTERRUPT;
-        return;
-    }
-    if (!RXDRDY) return;
+    if (!kws_receives() || !RXDRDY) return;
     RXDRDY = 0;
     kws_receive((uint8_t)RXD);
 }
-
-void kws_uart_resume(void) { INTENSET = RXDRDY_INTERRUPT; }
 
 void kws_write(const void *bytes, size_t count) {
     for (const uint8_t *at = bytes, *end = at + count; at < end; at++) {

@@ -20,23 +20,18 @@ void kws_uart_interrupt(void);
 
 void kws_transport_init(void) {
     usart->brr = (kws_uart_clock_hz + KWS_UART_BAUD / 2) / KWS_UART_BAUD; /* sixteenths of a bit: 16 samples each */
-    kws_uart_resume();
+    usart->cr1 = UE | TE | RE | RXNEIE;
     kws_interrupt_on(KWS_UART_INTERRUPT, KWS_URGENT);
 }
 
 /* Reading DR behind SR clears both; without cause it would take a byte that comes between the two. */
 void kws_uart_interrupt(void) {
+    if (!kws_receives()) return;
     const uint32_t status = usart->sr;
-    if (!kws_receives()) {
-        usart->cr1 = UE | TE | RE;
-        return;
-    }
     if (!(status & (RXNE | ORE))) return;
     const uint8_t byte = (uint8_t)usart->dr;
     if (status & RXNE) kws_receive(byte);
 }
-
-void kws_uart_resume(void) { usart->cr1 = UE | TE | RE | RXNEIE; }
 
 void kws_write(const void *bytes, size_t count) {
     for (const uint8_t *at = bytes, *end = at + count; at < end; at++) {

@@ -22,17 +22,14 @@ void kws_uart_interrupt(void);
 void kws_transport_init(void) {
     const uint64_t scaled = (uint64_t)kws_uart_clock_hz * KWS_UART_CLOCKS_PER_BIT_SCALE;
     usart->brr = (uint32_t)((scaled + KWS_UART_BAUD / 2) / KWS_UART_BAUD);
-    kws_uart_resume();
+    usart->cr1 = UE | TE | RE | RXNEIE;
     kws_interrupt_on(KWS_UART_INTERRUPT, KWS_URGENT);
 }
 
 void kws_uart_interrupt(void) {
     usart->icr = ORECF;
-    if (!kws_receives()) usart->cr1 = UE | TE | RE;
-    else if (usart->isr & RXNE) kws_receive((uint8_t)usart->rdr);
+    if (kws_receives() && usart->isr & RXNE) kws_receive((uint8_t)usart->rdr);
 }
-
-void kws_uart_resume(void) { usart->cr1 = UE | TE | RE | RXNEIE; }
 
 void kws_write(const void *bytes, size_t count) {
     for (const uint8_t *at = bytes, *end = at + count; at < end; at++) {

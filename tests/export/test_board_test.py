@@ -8,6 +8,7 @@ import re
 import struct
 import subprocess
 import sys
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from export import board_test
 from export.boards import load_board
 from export.emulator import Session
 from export.kernels import load_kernels
+from export.link import protocol
 from export.mcu import Net, export_nets
 from export.runs import resolve
 from export.serial_port import SerialPort, open_port
@@ -118,6 +120,20 @@ def test_after_anything_on_the_line_the_next_good_request_is_understood(elf):
             assert hello.networks[0].input_bytes == 490
         result = port.clip(clips()[3], hello)
     np.testing.assert_array_equal(result.scores.view(np.int8), standin.scores(result.inputs))
+
+
+@pytest.mark.emulator
+def test_more_bytes_than_are_held_do_not_stop_the_image(elf):
+    """They come while it counts: its UART's interrupt has to be held back, or nothing else would ever run again."""
+    count = struct.pack("<I", 2_000_000)
+    with behind_a_port(elf) as name, SerialPort(name, F405, quiet_s=10) as port:
+        port.hello()
+        port.send(struct.pack("<BBBBI", ord("K"), protocol()["SPIN"], 0, 0, len(count)))
+        for piece in (count, struct.pack("<I", zlib.crc32(count)) + bytes(300)):
+            assert port.receive(1)[0] == protocol()["READY"]
+            port.send(piece)
+        assert struct.unpack("<I", port.reply(port.receive(1)))[0] > 0
+        assert port.knock().networks[0].input_bytes == 490
 
 
 def run(monkeypatch, *arguments: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from datasets.console import UserError
 from datasets.features import CLIP_SAMPLES
-from export.link import Hello, Link, NetworkSizes, Silence, protocol
+from export.link import Hello, Link, NetworkSizes, protocol
 from export.stream_host import EVENT
 from export.stream_link import stream_begin, stream_feed
 
@@ -34,22 +34,8 @@ class Canned(Link):
         data, self.told = self.told[:count], self.told[count:]
         return data
 
-    def fail(self, what: str, kind: type[UserError] = UserError):
-        raise kind(what)
-
-
-class Forgetful(Canned):
-    """Falls silent amid the first `times` requests, and knows nothing of them when the next begins."""
-
-    def __init__(self, payload: bytes, times: int):
-        super().__init__(payload)
-        self.times = times
-
-    def receive(self, count: int) -> bytes:
-        if self.times and self.bytes_sent >= 8 + self.count:
-            self.times, self.bytes_sent = self.times - 1, 0
-            self.fail("said nothing", Silence)
-        return super().receive(count)
+    def fail(self, what: str):
+        raise UserError(what)
 
 
 ASKED = {
@@ -78,9 +64,3 @@ def test_a_fault_is_told_in_four_words():
         Canned(struct.pack("<4I", 3, 256, 0, 0), "FAULT").spin(1)
     with pytest.raises(UserError, match="it runs another image"):
         Canned(bytes(12), "FAULT").spin(1)
-
-
-def test_a_forgotten_request_is_made_once_more():
-    assert Forgetful(struct.pack("<I", 7), 1).spin(3) == 7
-    with pytest.raises(UserError, match="said nothing"):
-        Forgetful(struct.pack("<I", 7), 2).spin(3)
