@@ -67,8 +67,8 @@ def _paired_path(layer: PathLayer, x: Tensor, rows: Rows, activation: Activation
 
 
 def as_trained(weight: Tensor) -> Tensor:
-    """Laid out as the net's own weights are, which is faster."""
-    return weight.contiguous(memory_format=torch.channels_last) if weight.ndim == 4 else weight
+    """Laid out as the net's own weights are, which is faster; of one input channel, contiguous() would leave it."""
+    return torch.empty_like(weight, memory_format=torch.channels_last).copy_(weight) if weight.ndim == 4 else weight
 
 
 def _averaged(x: Tensor) -> Tensor:
