@@ -10,14 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from datasets.console import Parser, UserError, atomic_write, commit, finish, run_command
-from datasets.parallel import cores
 from export.budget import parse_budget
 from export.compare import differing
-from export.runs import RUNS, whole_number
 from kws_grow.comparison import Rows, differences, differences_table, standings, standings_table
 from kws_grow.config import Schedule
 from kws_grow.grow import RATE_OPTIONS, SCHEDULE_OPTIONS, known_method, seed_of
-from kws_grow.jobs import run_units
+from kws_grow.jobs import parse_units, run_units
 from kws_grow.methods import METHODS
 from kws_grow.pareto import QUANTITIES, plot
 from kws_grow.rows import (
@@ -35,7 +33,6 @@ from kws_grow.rows import (
 SCHEDULE = Schedule(seed_epochs=2, round_epochs=1, final_epochs=13)  # of every unit
 OUT, LOGS = Path("docs") / "results" / "compare", Path("build") / "compare"
 FREE = ("method", "seed", "budget", "device", "threads", "reference")  # what rows of a method may differ in
-MOST_JOBS = 256
 
 
 @dataclass(frozen=True)
@@ -78,18 +75,9 @@ def parse_arguments() -> Namespace:
     parser.add_argument("--methods", default=" ".join(METHODS), help="default: %(default)s")
     parser.add_argument("--seeds", default="0 1 2 3 4", help="default: %(default)s")
     parser.add_argument("--budget", default="ops<=2M", help="default: %(default)s")
-    parser.add_argument("--jobs", type=lambda text: whole_number("JOBS", text, 1, MOST_JOBS), default=cores(),
-                        help="units at once; default: cores of the machine")
-    parser.add_argument("--data", type=Path, help="as for grow-kws")
-    parser.add_argument("--device", help="as for grow-kws")
-    parser.add_argument("--draw", choices=("0", "1"), default="0", help="1: run nothing, draw what is there")
-    parser.add_argument("--rerun", choices=("0", "1"), default="0", help="1: run stale units again")
     parser.add_argument("--rows", type=Path, default=ROWS, help="folder of the rows; default: %(default)s")
-    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the runs; default: %(default)s")
     parser.add_argument("--out", type=Path, default=OUT, help="for table and plots; default: %(default)s")
-    arguments = parser.parse_args()
-    arguments.draw, arguments.rerun = arguments.draw == "1", arguments.rerun == "1"
-    return arguments
+    return parse_units(parser)
 
 
 def plan_of(arguments: Namespace) -> Plan:
