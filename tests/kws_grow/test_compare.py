@@ -233,6 +233,11 @@ def test_committed_rows_are_of_the_present_costs():
     assert stale(read_rows(ROOT / ROWS), SCHEDULE) == {}, "run `make compare RERUN=1`, or calibrate back"
 
 
+def test_committed_rows_are_indexed_as_missing_ones_would_be():
+    for it, row in read_rows(ROOT / ROWS).items():
+        assert row.config["index"] == asdict(settings_of(it.method, compare.INDEX.get(it.method, ""))), it.name
+
+
 def test_a_damaged_row_is_named(tmp_path):
     write_row(tmp_path, unit())
     path = tmp_path / "rows" / unit().name / "row.json"
@@ -400,6 +405,8 @@ def test_the_command_of_a_unit_is_one_of_grow_kws(monkeypatch, data, device):
     assert (arguments.run, arguments.reference) == (unit("width", 3).name, unit(seed=3).name)
     assert (arguments.data, arguments.device) == (data, device or "auto")
     assert grow.schedule_of(arguments) == SCHEDULE
+    monkeypatch.setattr("sys.argv", compare.command_of(unit(), plan)[3:])
+    assert grow.parse_arguments().index == "steps=30 fresh=12"
 
 
 @pytest.mark.slow
