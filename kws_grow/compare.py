@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -203,7 +204,13 @@ def document(state: State, budgets: list[str]) -> str:
             "are paired by seed, with Student's 95 % interval."]
     parts = [part for budget in budgets for part in section(state, budget)]
     old = [f"- stale, left out: {unit.name}: {why}" for unit, why in state.stale.items()]
-    return "\n".join([*head, *parts, "", f"Missing: {missing_of(state)}", *old])
+    return "\n".join([*head, *parts, "", f"Missing: {missing_of(state)}", *commits_of(state), *old])
+
+
+def commits_of(state: State) -> list[str]:
+    """Of the code that made the rows; settings are compared, code is not."""
+    made = Counter(row.summary["commit"] for row in state.fresh.values() if "commit" in row.summary)
+    return [f"\nRows by the code of commits {', '.join(f'{commit} ({n})' for commit, n in made.items())}."] * bool(made)
 
 
 def section(state: State, budget: str) -> list[str]:

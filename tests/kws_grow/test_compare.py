@@ -291,7 +291,7 @@ def test_the_last_line_of_a_log(tmp_path):
 
 def test_drawing_runs_nothing_and_marks_what_is_missing(bench):
     for method, seed in (("energy-aware", 0), ("energy-aware", 1), ("width", 0), ("prune-bn", 1)):
-        write_row(bench.base, unit(method, seed), {"accuracy_int8": 0.9 + 0.01 * seed})
+        write_row(bench.base, unit(method, seed), {"accuracy_int8": 0.9 + 0.01 * seed, "commit": f"abc{seed}"})
     write_row(bench.base, unit(budget="ops<=4M"))
     bench.monkeypatch.setattr(compare, "plot", plot)
     summary = bench("--draw", "1", "--seeds", "0 1")
@@ -300,6 +300,7 @@ def test_drawing_runs_nothing_and_marks_what_is_missing(bench):
     table = (bench.base / "out" / "table.md").read_text()
     assert "| energy-aware | 2 | 92.00 ± 0.00 | 93.00 ± 0.00 | 90.50 ± 0.71 | 91.00 ± 0.00 | 1.900 ± 0.000 |" in table
     assert "## ops<=4M\n\n| method |" in table
+    assert "Rows by the code of commits abc0 (2), abc1 (2)." in table
     assert "Missing: not run yet: ops<=2M, seeds 0 1: splitting, signed, firefly, random, scratch, prune-l1; " \
         "ops<=2M, seeds 0: prune-bn; ops<=2M, seeds 1: width" in table
     for name in ("pareto_operations.png", "pareto_cycles.png"):
