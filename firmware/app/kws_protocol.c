@@ -181,7 +181,7 @@ void kws_greet(uint32_t self_test) {
 
 /* Whether exactly `count` bytes came, none of them KWS_SILENCE_MS after the one before: a host that fell silent in the
  * middle of a request has gone, and the next byte begins another one. */
-static int hear(void *bytes, size_t count) {
+__attribute__((noinline)) static int hear(void *bytes, size_t count) {
     uint32_t since = kws_ticks();
     for (uint8_t *at = bytes, *end = at + count; at < end;) {
         if ((int32_t)(kws_ticks() - since) > (int32_t)(kws_clock_hz() / 1000u * KWS_SILENCE_MS)) return 0;
