@@ -36,8 +36,8 @@ class OffsetSettings:
 class IndexSettings(OffsetSettings):
     """steps, fresh: batches that fit the directions, and that measure what they gain."""
 
-    steps: int = field(default=66, metadata={"above": 0})
-    fresh: int = field(default=14, metadata={"above": 0})
+    steps: int = field(default=56, metadata={"above": 0})
+    fresh: int = field(default=12, metadata={"above": 0})
 
 
 def halves(net: DsCnn, gains: tuple[np.ndarray, ...], v: Directions, eps: float,
