@@ -108,8 +108,8 @@ bench-training: $(READY) ## Clips a second of training a 64-channel DS-CNN [DEVI
 bench-export: $(READY) ## Seconds of an export; clips a second of host C and ONNX Runtime [RUN MODEL]
 	@$(COMMAND) export.bench $(NET_OPTIONS)
 
-bench-index: $(READY) ## Predicted against realised changes of the loss, split by split; exact against stochastic [DATA SEED]
-	@$(COMMAND) kws_grow.bench_index $(call option,DATA,data) $(call option,SEED,seed)
+bench-index: $(READY) ## Predicted against realised changes of the loss, split by split; exact against stochastic [DATA SEEDS]
+	@$(COMMAND) kws_grow.bench_index $(call option,DATA,data) $(call option,SEEDS,seeds)
 
 bench-ranges: $(READY) ## Float against int8 by every method of ranges, and fine-tuned, of a committed net [DATA]
 	@$(COMMAND) kws_grow.bench_ranges $(call option,DATA,data)

@@ -143,7 +143,8 @@ def detector_of(run: Run, graph: Graph) -> tuple[Detector, str]:
         if found and found.pop("model_sha256", None) == graph.sha256:
             return _of_fields(found, folder / FILE, run, graph), str(folder / FILE)
     _check_labels(run.labels, run.folder, graph)
-    return Detector.of(run.labels), f"default ({DEFAULT_THRESHOLD} of {SCORE_ONE}); `make stream` picks one"
+    lacks = "" if run.named_labels else "; labels unknown, so silence is a word: `make stream LABELS=...`"
+    return Detector.of(run.labels), f"default ({DEFAULT_THRESHOLD} of {SCORE_ONE}); `make stream` picks one{lacks}"
 
 
 def check_graph(graph: Graph) -> None:

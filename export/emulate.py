@@ -74,31 +74,67 @@ class Case:
     emulated: Emulated
 
 
+@dataclass(frozen=True)
+class Trial:
+    """What an image is asked, and who judges its answers.
+
+    source: in words, where the clips come from. waveforms: int16 [n, 16000]. labels: int64 [n], below 0 where unknown.
+    left_out: witnesses that cannot be had here, and why. folder: of image and results. start_s: time.monotonic().
+    """
+
+    run: Run
+    board: Board
+    kernels: KernelSet
+    net: Net
+    witnesses: tuple[Witness, ...]
+    left_out: dict[str, str]
+    source: str
+    waveforms: np.ndarray
+    labels: np.ndarray
+    names: tuple[str, ...]
+    folder: Path
+    image: Image
+    start_s: float
+
+
 def main() -> None:
     """Build, run, check, report; exit status 1 where one byte differs."""
     arguments = _arguments()
-    start_s = time.monotonic()
     board = emulated_board(arguments.board)
+    find_tool("qemu-system-arm")
+    trial = trial_of(arguments, board, "emulate")
+    emulated = emulate(trial.net, trial.image, board, trial.waveforms)
+    checks = judge(trial, emulated)
+    counted = instructions(board, emulated)
+    finish(verdict(trial, emulated, checks) | counted | image_facts(trial.image, emulated)
+           | {"emulated_on": trial.source} | circumstances(trial),
+           trial.folder, f"Emulated {trial.run.name} on {board.title}")
+    report_difference(checks, trial.names, "clips")
+
+
+def trial_of(arguments: Namespace, board: Board, folder: str) -> Trial:
+    """By the command line; builds the image last. folder: within that of run and board."""
+    start_s = time.monotonic()
     kernels = load_kernels(arguments.kernels, arguments.cmsis_nn)
     run = resolve(arguments.run, arguments.model)
     net = Net.of(run)
-    quantizer = input_quantizer(net.graph)
-    find_tool("qemu-system-arm")
+    input_quantizer(net.graph)  # a net that takes no features is told before clips are read
     witnesses, left_out = choose_witnesses(WITNESSES)
     data, source = clips_source(arguments, run)
     waveforms, labels, names = emulation_clips(data, arguments.clips, run.labels, arguments.limit)
-    folder = arguments.out or Path("build") / run.name / board.name / "emulate"
-    image = build((net,), board, folder, kernels)
-    emulated = emulate(net, image, board, waveforms)
+    place = arguments.out or Path("build") / run.name / board.name / folder
+    return Trial(run, board, kernels, net, witnesses, left_out, source, waveforms, labels, names, place,
+                 build((net,), board, place, kernels), start_s)
+
+
+def judge(trial: Trial, emulated: Emulated) -> tuple[Check, ...]:
+    """Ask the witnesses, and print what they say."""
     print(SELF_TEST_PASSED)
-    checks = check(witnesses, Case(net, run.tflite_path.read_bytes(), quantizer, waveforms, emulated))
-    print(table(checks, left_out))
-    summary = summarize(run, board, image, emulated, checks, labels) | {
-        "kernels": kernels.name,
-        "emulated_on": source, "left_out": [f"{what}: {why}" for what, why in left_out.items()],
-        "wall_s": round(time.monotonic() - start_s, 1), "commit": commit()}
-    finish(summary, folder, f"Emulated {run.name} on {board.title}")
-    report_difference(checks, names, "clips")
+    case = Case(trial.net, trial.run.tflite_path.read_bytes(), input_quantizer(trial.net.graph), trial.waveforms,
+                emulated)
+    checks = check(trial.witnesses, case)
+    print(table(checks, trial.left_out))
+    return checks
 
 
 def _arguments() -> Namespace:
@@ -175,17 +211,9 @@ WITNESSES = (  # scores are checked on the image's own inputs
 )
 
 
-def summarize(run: Run, board: Board, image: Image, emulated: Emulated, checks: tuple[Check, ...],
-              labels: np.ndarray) -> dict:
-    """What summary.json says; keys as everywhere (DESIGN, "What they type")."""
-    per_tick = board.emulator.instructions_per_tick
-    counted = {"instructions_per_inference": round(float(emulated.inference_ticks.mean()) * per_tick),
-               "instructions_per_frame": round(float(emulated.feature_ticks.mean()) * per_tick / N_FRAMES)}
-    return verdict(run, board, emulated, checks, labels) | counted | image_facts(image, emulated)
-
-
-def verdict(run: Run, board: Board, emulated: Emulated, checks: tuple[Check, ...], labels: np.ndarray) -> dict:
-    """How many rows are equal, by every witness, and how many right."""
+def verdict(trial: Trial, emulated: Emulated, checks: tuple[Check, ...]) -> dict:
+    """How many rows are equal, by every witness, and how many right; keys as everywhere (DESIGN, "What they type")."""
+    run, board, labels = trial.run, trial.board, trial.labels
     known = labels >= 0
     accuracy = (emulated.scores.argmax(axis=1) == labels)[known].mean() if known.any() else None
     return {
@@ -195,6 +223,19 @@ def verdict(run: Run, board: Board, emulated: Emulated, checks: tuple[Check, ...
         **({} if accuracy is None else {"accuracy_int8": float(accuracy)}),
         "equal_rows_of": equal_rows_of(checks), "self_test": "passed",
     }
+
+
+def instructions(board: Board, emulated: Emulated) -> dict:
+    """Means of what the emulator counted."""
+    per_tick = board.emulator.instructions_per_tick
+    return {"instructions_per_inference": round(float(emulated.inference_ticks.mean()) * per_tick),
+            "instructions_per_frame": round(float(emulated.feature_ticks.mean()) * per_tick / N_FRAMES)}
+
+
+def circumstances(trial: Trial) -> dict:
+    """With which kernels, without which witnesses, how long and by which code."""
+    return {"kernels": trial.kernels.name, "left_out": [f"{what}: {why}" for what, why in trial.left_out.items()],
+            "wall_s": round(time.monotonic() - trial.start_s, 1), "commit": commit()}
 
 
 def image_facts(image: Image, emulated: Emulated) -> dict:

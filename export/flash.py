@@ -22,11 +22,13 @@ UPLOAD_S = 600.0  # compiling Arduino's core the first time takes minutes
 
 @dataclass(frozen=True)
 class Given:
-    """An image that `make export-mcu` left. run: name of the net's run; kernels: linked into it."""
+    """An image that `make export-mcu` left. run: name of the net's run; kernels: linked into it; listens: whether it
+    has a net and a microphone for it."""
 
     binary: Path
     run: str
     kernels: str
+    listens: bool
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Flasher:
-    """One way onto a board. tools: any one of them does. flash: returns the tool that it took. is_sketch: whether it
-    is the Arduino library's sketch that gets there, and no image."""
+    """One way onto a board. tools: any one of them does. flash: returns the tool that it took, and whether what it
+    flashed listens. is_sketch: whether it is the Arduino library's sketch that gets there, and no image."""
 
     tools: tuple[str, ...]
-    flash: Callable[[Job], str]
+    flash: Callable[[Job], tuple[str, bool]]
     is_sketch: bool = False
 
 
@@ -60,8 +62,8 @@ def main() -> None:
     find_any(flasher.tools)
     run, kernels = (source.run, source.kernels) if arguments.image else (source[0].name, source[1].name)
     folder = Path("build") / run / board.name / "flash"
-    tool = flasher.flash(Job(source, board, folder, arguments.port))
-    print(listen_line(board))
+    tool, listens = flasher.flash(Job(source, board, folder, arguments.port))
+    print(next_line(board, listens))
     finish({"run": run, "board": board.name, "tool": tool, "folder": str(arguments.image or folder),
             "kernels": kernels, "wall_s": round(time.monotonic() - start_s, 1), "commit": commit()},
            folder, f"Flashed {run} onto {board.title}")
@@ -86,6 +88,9 @@ def check_arguments(arguments: Namespace, board: Board, flasher: Flasher) -> Non
                         "allowed: RUN, MODEL; docs/firmware.md says how a bare image gets there")
     if arguments.kernels and flasher.is_sketch:
         arduino_kernels(arguments.kernels)
+    if arguments.port and not flasher.is_sketch:
+        raise UserError(f"PORT={arguments.port}: {board.name} is flashed by its ST-LINK, which needs none; allowed for "
+                        "boards that Arduino flashes")
     named = [name for name in ("run", "model", "kernels", "cmsis_nn") if getattr(arguments, name)]
     if arguments.image and named:
         raise UserError(f"{named[0].upper()}={getattr(arguments, named[0])} and IMAGE={arguments.image}: name one of "
@@ -116,7 +121,8 @@ def check_image(folder: Path, board: Board) -> Given:
     binary, summary = Path(folder) / "firmware.bin", Path(folder) / "summary.json"
     try:
         told = json.loads(summary.read_text(encoding="utf-8"))
-        name, sha256, given = told["board"], told["bin_sha256"], Given(binary, str(told["run"]), str(told["kernels"]))
+        given = Given(binary, str(told["run"]), str(told["kernels"]), told.get("audio_bytes", 0) > 0)
+        name, sha256 = told["board"], told["bin_sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder}: no image of `make export-mcu` in it ({error!r})") from error
     if name != board.name:
@@ -127,20 +133,22 @@ def check_image(folder: Path, board: Board) -> Given:
     return given
 
 
-def built(job: Job) -> Path:
-    """firmware.bin for the board: the one that is given, else built now."""
+def built(job: Job) -> tuple[Path, bool]:
+    """firmware.bin for the board, and whether it listens: the one that is given, else built now."""
     if isinstance(job.source, Given):
-        return job.source.binary
+        return job.source.binary, job.source.listens
     run, kernels = job.source
     image = export_nets(read_nets((run,)), job.board, job.folder, kernels)
     if image.image is None:
         raise UserError("; ".join(image.left_out))
-    return image.image.bin
+    for line in image.left_out:
+        print(f"left out: {line}")
+    return image.image.bin, image.image.audio_bytes > 0
 
 
 # ------------------------------------------------------------------ ways onto boards
 
-def flash_arduino(job: Job) -> str:
+def flash_arduino(job: Job) -> tuple[str, bool]:
     """The sketch, compiled and uploaded by arduino-cli."""
     run, kernels = job.source
     net = Net.of(run, PREFIX)
@@ -151,20 +159,20 @@ def flash_arduino(job: Job) -> str:
     port = ["--port", job.port] if job.port else []
     run_tool([ARDUINO_CLI, "upload", "--fqbn", NANO_FQBN, *port, sketch],
              "uploading (name the PORT; press the board's button twice if it does not answer)", UPLOAD_S)
-    return ARDUINO_CLI
+    return ARDUINO_CLI, True
 
 
-def flash_stm32(target: str) -> Callable[[Job], str]:
+def flash_stm32(target: str) -> Callable[[Job], tuple[str, bool]]:
     """By openocd with the script of a target, else st-flash."""
-    def flash(job: Job) -> str:
-        tool, binary = find_any(STM32_TOOLS), built(job)
+    def flash(job: Job) -> tuple[str, bool]:
+        tool, (binary, listens) = find_any(STM32_TOOLS), built(job)
         origin = f"{job.board.region('flash').origin:#x}"
         commands = {
             "openocd": ["openocd", "-f", "interface/stlink.cfg", "-f", f"target/{target}.cfg", "-c",
                         f"program {{{binary.resolve()}}} {origin} verify reset exit"],
             "st-flash": ["st-flash", "--reset", "write", binary, origin]}
         run_tool(commands[tool], f"flashing {job.board.name} (is its ST-LINK plugged in?)", UPLOAD_S)
-        return tool
+        return tool, listens
     return flash
 
 
@@ -173,9 +181,9 @@ WAYS = {ARDUINO_CLI: Flasher((ARDUINO_CLI,), flash_arduino, is_sketch=True),
         **{name: Flasher(STM32_TOOLS, flash_stm32(target)) for name, target in STM32_FLASHERS.items()}}
 
 
-def listen_line(board: Board) -> str:
+def next_line(board: Board, listens: bool) -> str:
     """What to do next."""
-    if board.microphone == "none":
+    if not listens:
         return f"next: make board-test BOARD={board.name} PORT=/dev/ttyACM0"
     return "next: open its serial port and speak (docs/firmware.md)"
 

@@ -44,8 +44,8 @@ def main() -> None:
     name, graph = net_of(arguments)
     sets = kernel_sets(arguments.cmsis_nn)
     cores = tuple(arguments.cores.split(",")) if arguments.cores else tuple(map(short_name, core_boards()))
-    cases = [(core, kernels) for core in cores for kernels in sets]
-    measured = [measure(graph, Bench(core_board(core), kernels)) for core, kernels in progress(cases, "counting")]
+    cases = [Bench(board, kernels) for board in map(core_board, cores) for kernels in sets]
+    measured = [measure(graph, case) for case in progress(cases, "counting")]
     text = tables(graph, measured)
     print(text)
     with atomic_write(arguments.out / "table.md") as temporary:

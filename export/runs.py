@@ -71,13 +71,21 @@ def resolve_several(run: str | None = None, models: str | Path | None = None, ru
 
     UserError, beside resolve's, where `models` names none.
     """
-    if not models or Path(models).is_file():
+    if not models or _is_file(models):
         return (resolve(run, models, runs),)
     text = str(models)
     named = [name.strip() for name in (text.split(",") if "," in text else text.split()) if name.strip()]
     if not named:
         raise UserError(f"MODEL={text}: names no file; allowed: one .tflite, or several with commas or spaces between")
     return tuple(resolve(run, name, runs) for name in named)
+
+
+def _is_file(path: str | Path) -> bool:
+    """False too for what is too long for a path, as several are together."""
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return False
 
 
 def joint_name(runs: tuple[Run, ...]) -> str:

@@ -82,7 +82,7 @@ def run_tool(command: list, what: str, timeout_s: float = 300.0) -> str:
 def first_error(output: str) -> str:
     """The line of a compiler's or linker's output that says most: an overflow, else the first error, else the first."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    for pattern in (r"overflowed by \d+ bytes", r"\berror:|undefined reference|^E: |ERROR: \w+Sanitizer"):
+    for pattern in (r"overflowed by \d+ bytes", r"(?i:\berror:)|undefined reference|^E: |ERROR: \w+Sanitizer"):
         found = [line for line in lines if re.search(pattern, line)]
         if found:
             return found[0]

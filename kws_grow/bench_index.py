@@ -1,10 +1,10 @@
-"""`make bench-index`: is what growth predicts what splits do? One path at a time of a seed net after a few epochs, at
+"""`make bench-index`: is what growth predicts what splits do? One path at a time of seed nets after a few epochs, at
 the offset used, in float64, on training clips that the directions were not fitted to; whether exact and stochastic
 indices agree; and what indexing takes beside an epoch."""
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -55,29 +55,48 @@ class Prediction:
     realised: float
 
 
+@dataclass(frozen=True)
+class Study:
+    """Of one seed net. index_s, epoch_s: processor seconds of an index pass and of an epoch."""
+
+    net: DsCnn
+    predictions: tuple[Prediction, ...]
+    index_s: float
+    epoch_s: float
+
+
 def main() -> None:
     parser = Parser(prog="python -m kws_grow.bench_index", description=__doc__)
     parser.add_argument("--data", type=Path, help="as for grow-kws")
-    parser.add_argument("--seed", type=seed_of, default=0)
+    parser.add_argument("--seeds", default="0 1 2", help="of the nets judged; default: %(default)s")
     parser.add_argument("--every", type=from_one, default=1, help="judge every n-th path; default: %(default)s")
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
+    seeds = [seed_of(text) for text in arguments.seeds.split()] or parser.error("SEEDS: at least one")
     torch.set_num_threads(1)
     dataset = load(arguments.data, None)
     source = CodeSource(dataset, "cpu", Augmentation(), Schedule().min_epoch_clips)
-    net, epoch_s = trained(source, len(dataset.labels), arguments.seed)
-    settings = IndexSettings()
+    studies = [study(source, len(dataset.labels), seed, arguments.every) for seed in seeds]
+    predictions = [p for each in studies for p in each.predictions]
+    plot(predictions, arguments.out)
+    facts = {**agreement(predictions), "splits": len(predictions), "clips": JUDGED_CLIPS, **asdict(IndexSettings()),
+             "signs_of_seeds": [round(agreement(each.predictions)["signs"], 4) for each in studies],
+             "rank_correlation": rank_correlation(studies[0].net, source, seeds[0]),
+             "index_s": round(sum(each.index_s for each in studies), 1),
+             "epoch_s": round(sum(each.epoch_s for each in studies), 1)}
+    facts["index_of_epoch"] = round(facts["index_s"] / facts["epoch_s"], 2)
+    finish({**facts, "dataset": dataset.name, "seeds": seeds, "commit": commit()}, arguments.out, "Indexed")
+
+
+def study(source: CodeSource, n_labels: int, seed: int, every: int) -> Study:
+    """One net: trained, indexed, its splits made."""
+    net, epoch_s = trained(source, n_labels, seed)
+    settings, batches = IndexSettings(), stream(source, net, seed, "index")
     started = time.process_time()
-    batches = stream(source, net, arguments.seed, "index")
-    v, changes = indexed(net, batches, arguments.seed, settings)
+    v, changes = indexed(net, batches, seed, settings)
     index_s = time.process_time() - started
     judge = list(islice(batches, JUDGED_CLIPS // BATCH))  # of the same pass over the clips, so that none comes twice
-    predictions = judged(net, v, changes, settings.eps, judge, arguments.every)
-    plot(predictions, arguments.out)
-    facts = {**agreement(predictions), "splits": len(predictions), "clips": JUDGED_CLIPS, "eps": settings.eps,
-             "rank_correlation": rank_correlation(net, source, arguments.seed),
-             "index_s": round(index_s, 1), "epoch_s": round(epoch_s, 1), "index_of_epoch": round(index_s / epoch_s, 2)}
-    finish({**facts, "dataset": dataset.name, "seed": arguments.seed, "commit": commit()}, arguments.out, "Indexed")
+    return Study(net, tuple(judged(net, v, changes, settings.eps, judge, every)), index_s, epoch_s)
 
 
 def trained(source: CodeSource, n_labels: int, seed: int) -> tuple[DsCnn, float]:

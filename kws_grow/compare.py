@@ -10,14 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from datasets.console import Parser, UserError, atomic_write, commit, finish, run_command
-from datasets.parallel import cores
 from export.budget import parse_budget
 from export.compare import differing
-from export.runs import RUNS, whole_number
 from kws_grow.comparison import Rows, differences, differences_table, standings, standings_table
 from kws_grow.config import Schedule
 from kws_grow.grow import RATE_OPTIONS, SCHEDULE_OPTIONS, known_method, seed_of
-from kws_grow.jobs import run_units
+from kws_grow.jobs import parse_units, run_units
 from kws_grow.methods import METHODS
 from kws_grow.pareto import QUANTITIES, plot
 from kws_grow.rows import (
@@ -33,9 +31,9 @@ from kws_grow.rows import (
 )
 
 SCHEDULE = Schedule(seed_epochs=2, round_epochs=1, final_epochs=13)  # of every unit
+INDEX = {"energy-aware": "steps=30 fresh=12"}  # of a method's units, where not its defaults: half an epoch a round
 OUT, LOGS = Path("docs") / "results" / "compare", Path("build") / "compare"
 FREE = ("method", "seed", "budget", "device", "threads", "reference")  # what rows of a method may differ in
-MOST_JOBS = 256
 
 
 @dataclass(frozen=True)
@@ -78,18 +76,9 @@ def parse_arguments() -> Namespace:
     parser.add_argument("--methods", default=" ".join(METHODS), help="default: %(default)s")
     parser.add_argument("--seeds", default="0 1 2 3 4", help="default: %(default)s")
     parser.add_argument("--budget", default="ops<=2M", help="default: %(default)s")
-    parser.add_argument("--jobs", type=lambda text: whole_number("JOBS", text, 1, MOST_JOBS), default=cores(),
-                        help="units at once; default: cores of the machine")
-    parser.add_argument("--data", type=Path, help="as for grow-kws")
-    parser.add_argument("--device", help="as for grow-kws")
-    parser.add_argument("--draw", choices=("0", "1"), default="0", help="1: run nothing, draw what is there")
-    parser.add_argument("--rerun", choices=("0", "1"), default="0", help="1: run stale units again")
     parser.add_argument("--rows", type=Path, default=ROWS, help="folder of the rows; default: %(default)s")
-    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the runs; default: %(default)s")
     parser.add_argument("--out", type=Path, default=OUT, help="for table and plots; default: %(default)s")
-    arguments = parser.parse_args()
-    arguments.draw, arguments.rerun = arguments.draw == "1", arguments.rerun == "1"
-    return arguments
+    return parse_units(parser)
 
 
 def plan_of(arguments: Namespace) -> Plan:
@@ -187,7 +176,7 @@ def clear_stale(run: Path, reference: Row | None) -> None:
 def command_of(unit: Unit, plan: Plan) -> list[str]:
     """One CPU thread: units run side by side."""
     options = {"method": unit.method, "seed": unit.seed, "budget": unit.budget, "threads": 1, "run": unit.name,
-               "runs": plan.runs, "data": plan.data, "device": plan.device,
+               "runs": plan.runs, "data": plan.data, "device": plan.device, "index": INDEX.get(unit.method),
                "reference": unit.reference and unit.reference.name,
                **{name: getattr(SCHEDULE, name) for name in (*SCHEDULE_OPTIONS, *RATE_OPTIONS)}}
     given = [[f"--{name.replace('_', '-')}", str(value)] for name, value in options.items() if value is not None]

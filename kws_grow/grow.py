@@ -173,7 +173,8 @@ def parse_arguments() -> Namespace:
     parser.add_argument("--run", help="name of the run; by default made of what the run is")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs")
     for name in RATE_OPTIONS:
-        parser.add_argument(f"--{name.replace('_', '-')}", type=positive, default=getattr(Schedule, name))
+        parser.add_argument(f"--{name.replace('_', '-')}", type=factor if name == "round_factor" else positive,
+                            default=getattr(Schedule, name))
     for name in SCHEDULE_OPTIONS:
         parser.add_argument(f"--{name.replace('_', '-')}", type=from_one, default=getattr(Schedule, name))
     return parser.parse_args()
@@ -193,8 +194,15 @@ def from_one(text: str) -> int:
     return int(text)
 
 
+def factor(text: str) -> float:
+    """By which a round makes the net dearer, or a UserError."""
+    if (number := positive(text)) <= 1:
+        raise UserError(f"{text!r}: a round makes the net dearer; allowed are numbers above 1 and below 1000")
+    return number
+
+
 def positive(text: str) -> float:
-    """A learning rate or a factor, or a UserError."""
+    """A learning rate, or a UserError."""
     try:
         number = float(text)
     except ValueError:

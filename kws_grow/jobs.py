@@ -5,15 +5,19 @@ import re
 import signal
 import subprocess
 import time
+from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from datasets.console import UserError
+from datasets.console import Parser, UserError
+from datasets.parallel import cores
+from export.runs import RUNS, whole_number
 
 POLL_S, TELL_S = 0.2, 10.0
 TAIL_BYTES = 4096
+MOST_JOBS = 256
 
 
 class Unit(Protocol):
@@ -40,6 +44,20 @@ class Pool:
     waiting: list[Unit]
     running: list[Running] = field(default_factory=list)
     failed: dict[Unit, str] = field(default_factory=dict)
+
+
+def parse_units(parser: Parser) -> Namespace:
+    """The command line of a command that runs units, its own options among what all such have."""
+    parser.add_argument("--jobs", type=lambda text: whole_number("JOBS", text, 1, MOST_JOBS), default=cores(),
+                        help="units at once; default: cores of the machine")
+    parser.add_argument("--data", type=Path, help="as for grow-kws")
+    parser.add_argument("--device", help="as for grow-kws")
+    parser.add_argument("--draw", choices=("0", "1"), default="0", help="1: run nothing, draw what is there")
+    parser.add_argument("--rerun", choices=("0", "1"), default="0", help="1: run stale units again")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the runs; default: %(default)s")
+    arguments = parser.parse_args()
+    arguments.draw, arguments.rerun = arguments.draw == "1", arguments.rerun == "1"
+    return arguments
 
 
 def run_units(units: list[Unit], at_once: int, logs: Path, command_of: Callable[[Unit], list[str]],

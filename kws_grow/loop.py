@@ -24,7 +24,7 @@ from kws_grow.network import DsCnn
 from kws_grow.pruning import best_that_fit
 from kws_grow.qat import QuantizedNet, make_tuner
 from kws_grow.ranges import Method, mean_square
-from kws_grow.selection import WIDTH_STEP, Option, Selection, select
+from kws_grow.selection import WIDTH_STEP, Option, Selection, select, select_in_turn
 from kws_grow.splitting import Batch, batch_loss
 from kws_grow.training import AveragedWeights, accuracy, is_finite, make_optimizer, one_cycle, train_epoch
 
@@ -233,7 +233,7 @@ def _grow_round(growth: Growth, config: GrowConfig, task: Task) -> str:
     found = method.propose(net, lambda: index_batches(task.source, config, net, stream),
                            generator_for(config.seed, "directions", growth.rounds, device=task.source.device),
                            config.index)
-    selection = select_round(shape, found.options, task.limits, config.schedule.round_factor, task.tariff, config.spend)
+    selection = select_round(shape, found, task.limits, config.schedule.round_factor, task.tariff, config.spend)
     if not any(selection.chosen):
         return _end_growth(growth, why_none(shape, found.options, task.limits, task.tariff))
     growth.log += (_edited(growth, config, task, selection, found),)
@@ -267,10 +267,12 @@ def _end_growth(growth: Growth, why: str) -> str:
     return f"growth ends after {growth.rounds} rounds: {why}"
 
 
-def select_round(shape: NetShape, options: tuple[tuple[Option, ...], ...], limits: Limits, factor: float,
-                 tariff: Tariff, spend: str) -> Selection:
+def select_round(shape: NetShape, found: Proposal, limits: Limits, factor: float, tariff: Tariff,
+                 spend: str) -> Selection:
     """The best edit that makes the net dearer by at most `factor` in `spend`; more only where none is that small."""
-    before = getattr(tariff.shape(shape).whole, spend)
+    before, options = getattr(tariff.shape(shape).whole, spend), found.options
+    if found.order is not None:
+        return select_in_turn(shape, options, found.order, limits, Limits(**{spend: before * factor}), tariff)
     for most in (before * factor, before * factor**2, inf):
         selection = select(shape, options, limits.tightened(Limits(**{spend: most})), tariff, spend)
         if any(selection.chosen):
@@ -299,14 +301,14 @@ def _edited(growth: Growth, config: GrowConfig, task: Task, selection: Selection
     """Edit the net; returns the round's row: what each layer was predicted to gain, what it cost, what the loss did."""
     net, edits, judge = growth.net, found.edits(selection.chosen), _judge_batches(growth, config, task)
     before, loss = net.shape, batch_loss(net, judge)
-    gains = [options[k].gain if found.predicts else None
+    gains = [options[k].gain if found.order is None else None
              for options, k in zip(found.options, selection.chosen, strict=True)]
     layers = [_layer_row(net, i, edits, gain, judge, loss, task.tariff) for i, gain in enumerate(gains)]
     _edit(growth, edits, config, task)
     growth.rounds += 1
     shape = growth.net.shape
     return {"round": growth.rounds, "widths": shape.widths, "depths": shape.depths, "layers": layers,
-            "predicted_gain": selection.gain if found.predicts else None, "loss_before": loss,
+            "predicted_gain": selection.gain if found.order is None else None, "loss_before": loss,
             "realised_change": batch_loss(growth.net, judge) - loss, **_dearer(task.tariff, before, shape),
             "operations": task.tariff.shape(shape).whole.operations}
 

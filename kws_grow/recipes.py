@@ -58,7 +58,7 @@ class Recipe:
 
 # small, medium, large: the budgets of "Hello Edge"; nano33ble: what the board computes in a tenth of a second.
 RECIPES = {recipe.name: recipe for recipe in (
-    Recipe("small", "small", (0, 1, 2)),
+    Recipe("small", "small", (0, 1, 2), seed_depths=(1, 1, 1, 1, 0), schedule=Schedule(4, 2, 45)),
     Recipe("medium", "medium", (0, 1, 2)),
     Recipe("large", "large", (0,)),
     Recipe("nano33ble", "ms<=100", (0,)),

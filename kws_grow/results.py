@@ -12,16 +12,14 @@ from hashlib import sha256
 from pathlib import Path
 
 from datasets.console import Parser, UserError, atomic_write, commit, finish, run_command
-from datasets.parallel import cores
 from export.boards import load_board
 from export.budget import board_limits, parse_budget
 from export.cost import Cost
-from export.runs import RUNS, resolve, whole_number
+from export.runs import resolve
 from export.shape import NetShape
-from kws_grow.compare import MOST_JOBS
 from kws_grow.comparison import ACCURACIES, Spread
 from kws_grow.grow import seed_of
-from kws_grow.jobs import last_line, run_units
+from kws_grow.jobs import last_line, parse_units, run_units
 from kws_grow.publish import MODELS, publish, simulate
 from kws_grow.recipes import RECIPES, Recipe, known_recipes
 from kws_grow.results_report import Net, draw_net, write_index
@@ -133,18 +131,9 @@ def parse_arguments() -> Namespace:
     parser = Parser(prog="python -m kws_grow.results", description=__doc__)
     parser.add_argument("--names", default=" ".join(RECIPES), help="of the nets; default: %(default)s")
     parser.add_argument("--seeds", default="", help="default: those of each recipe")
-    parser.add_argument("--jobs", type=lambda text: whole_number("JOBS", text, 1, MOST_JOBS), default=cores(),
-                        help="seeds at once; default: cores of the machine")
-    parser.add_argument("--data", type=Path, help="as for grow-kws")
-    parser.add_argument("--device", help="as for grow-kws")
-    parser.add_argument("--draw", choices=("0", "1"), default="0", help="1: run nothing, draw what is there")
-    parser.add_argument("--rerun", choices=("0", "1"), default="0", help="1: run stale seeds again")
     parser.add_argument("--out", type=Path, default=OUT, help="default: %(default)s")
-    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the runs; default: %(default)s")
     parser.add_argument("--models", type=Path, default=MODELS, help="default: %(default)s")
-    arguments = parser.parse_args()
-    arguments.draw, arguments.rerun = arguments.draw == "1", arguments.rerun == "1"
-    return arguments
+    return parse_units(parser)
 
 
 def plan_of(arguments: Namespace) -> Plan:

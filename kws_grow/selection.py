@@ -3,9 +3,10 @@
 Gains add over layers, costs couple neighbours: label setting over the path layers (DESIGN, Growth 8). No torch.
 """
 
-from collections.abc import Callable
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import astuple, dataclass, fields, replace
 from functools import cache
+from math import inf
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from export.cost import PEAKS, QUANTITIES, RAM_PARTS, Cost, Priced, Tariff, hell
 from export.layer_memory import ArenaUse
 from export.shape import LayerShape, NetShape
 
+TINY = 1e-9  # of a price, so that what costs nothing more comes first
 WIDTH_STEP = 4  # kernels on Cortex-M fall off a cliff between multiples of 4 (DESIGN, Growth 9)
 
 
@@ -71,8 +73,8 @@ def select(shape: NetShape, options: tuple[tuple[Option, ...], ...], limits: Lim
     Cost. Where nothing fits, the first of each.
 
     shape: its strides, coefficients and labels stay. options: of each path layer; the first leaves it as it is. What
-    tuned kernels of equal geometry share counts once within a path layer, but for each layer here: under a flash limit,
-    a choice that fits by that alone is missed; none is ever over.
+    tuned kernels of equal geometry share counts once within a path layer, but for each layer here; under a flash limit,
+    what fits by that alone is then added, best gain for its price first, which need not be the best of all.
     """
     firmware = _firmware(shape, tariff)
     nothing = np.array([astuple(firmware(frozenset()))], float)
@@ -84,10 +86,60 @@ def select(shape: NetShape, options: tuple[tuple[Option, ...], ...], limits: Lim
     heads = {end: [adder.add(end, label, shape.head_layers(end.width))[1]] for end, label in labels.items()}
     labels = _fitting(heads, limits)
     if not labels:
-        return Selection((0,) * len(options), 0.0)
-    final = _merge(list(labels.values()))
-    best = np.lexsort((final.costs[:, QUANTITIES.index(spend)], -final.gains))[0]
-    return Selection(tuple(final.chosen[best].tolist()), float(final.gains[best]))
+        found = Selection((0,) * len(options), 0.0)
+    else:
+        final = _merge(list(labels.values()))
+        best = np.lexsort((final.costs[:, QUANTITIES.index(spend)], -final.gains))[0]
+        found = Selection(tuple(final.chosen[best].tolist()), float(final.gains[best]))
+    return _filled(shape, options, found, limits, tariff, spend) if limits.flash_bytes < inf else found
+
+
+def _filled(shape: NetShape, options: tuple[tuple[Option, ...], ...], found: Selection, limits: Limits, tariff: Tariff,
+            spend: str) -> Selection:
+    """With the changes of single layers that gain and still fit by their true price, until there is none."""
+    while True:
+        price = getattr(tariff.shape(changed(shape, options, found.chosen)).whole, spend)
+        best, best_rate = None, 0.0
+        for chosen, gain in _single_changes(options, found):
+            whole = tariff.shape(changed(shape, options, chosen)).whole
+            if not limits.broken_by(whole) and (rate := gain / max(getattr(whole, spend) - price, TINY)) > best_rate:
+                best, best_rate = Selection(chosen, found.gain + gain), rate
+        if best is None:
+            return found
+        found = best
+
+
+def _single_changes(options: tuple[tuple[Option, ...], ...],
+                    found: Selection) -> Iterator[tuple[tuple[int, ...], float]]:
+    """Every choice that gains more in one layer, and how much more."""
+    for i, (of_layer, now) in enumerate(zip(options, found.chosen, strict=True)):
+        for k, option in enumerate(of_layer):
+            if (more := option.gain - of_layer[now].gain) > 0:
+                yield (*found.chosen[:i], k, *found.chosen[i + 1:]), more
+
+
+def changed(shape: NetShape, options: tuple[tuple[Option, ...], ...], chosen: tuple[int, ...]) -> NetShape:
+    """The shape with these options."""
+    taken = [of_layer[k] for of_layer, k in zip(options, chosen, strict=True)]
+    return replace(shape, widths=tuple(o.width for o in taken), depths=tuple(o.depth for o in taken))
+
+
+def select_in_turn(shape: NetShape, options: tuple[tuple[Option, ...], ...], order: Iterable[int], limits: Limits,
+                   most: Limits, tariff: Tariff) -> Selection:
+    """Path layers take their next option in this order, a layer once for each time that it stands there, until one is
+    over `most`; those that break `limits` are passed over."""
+    chosen = [0] * len(options)
+    for i in order:
+        if chosen[i] + 1 == len(options[i]):
+            continue
+        further = (*chosen[:i], chosen[i] + 1, *chosen[i + 1:])
+        whole = tariff.shape(changed(shape, options, further)).whole
+        if limits.broken_by(whole):
+            continue
+        if most.broken_by(whole) and any(chosen):
+            break
+        chosen[i] += 1
+    return Selection(tuple(chosen), 0.0)
 
 
 Firmware = Callable[[frozenset[str]], Cost]
@@ -178,8 +230,11 @@ def _within(labels: _Labels, limits: Limits) -> _Labels:
 def _undominated(labels: _Labels) -> _Labels:
     """Drop every label that another one beats or equals in gain, in every quantity and in the memory that it leaves."""
     order = np.lexsort((labels.costs[:, QUANTITIES.index("energy_uj")], -labels.gains))
-    prices, kept = np.column_stack([labels.costs, labels.uses]), []
+    prices = np.column_stack([labels.costs, labels.uses])
+    prices = prices[:, (prices != prices[:1]).any(0)]
+    best, kept = np.empty_like(prices), []
     for i in order:
-        if not kept or not (prices[kept] <= prices[i]).all(1).any():
+        if not kept or not (best[:len(kept)] <= prices[i]).all(1).any():
+            best[len(kept)] = prices[i]
             kept.append(i)
     return _keep(labels, np.array(kept, int))

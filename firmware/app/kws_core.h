@@ -8,7 +8,7 @@
 void kws_board_init(void);
 
 /* The waits of start-up that may give up; each is a bit of kws_gave_up. */
-enum kws_wait { KWS_WAIT_CRYSTAL, KWS_WAIT_PLL, KWS_WAIT_CLOCK, KWS_WAIT_POWER, KWS_WAIT_FLASH, KWS_WAIT_MICROPHONE };
+enum kws_wait { KWS_WAIT_CRYSTAL, KWS_WAIT_PLL, KWS_WAIT_CLOCK, KWS_WAIT_FLASH, KWS_WAIT_MICROPHONE };
 enum { KWS_CLOCK_WAITS = (1u << KWS_WAIT_MICROPHONE) - 1u }; /* the bits of the processor's own start */
 extern uint32_t kws_gave_up;
 

@@ -184,9 +184,9 @@ void kws_greet(uint32_t self_test) {
 static int hear(void *bytes, size_t count) {
     uint32_t since = kws_ticks();
     for (uint8_t *at = bytes, *end = at + count; at < end;) {
+        if ((int32_t)(kws_ticks() - since) > (int32_t)(kws_clock_hz() / 1000u * KWS_SILENCE_MS)) return 0;
         const size_t came = kws_take(at, (size_t)(end - at));
         if (came > 0) since = kws_ticks();
-        else if ((int32_t)(kws_ticks() - since) > (int32_t)(kws_clock_hz() / 1000u * KWS_SILENCE_MS)) return 0;
         else kws_doze_unless(kws_bytes_wait);
         at += came;
     }

@@ -15,7 +15,15 @@ from kws_grow.edits import Fresh, LayerEdit, fresh_block, grown_shape, grown_val
 from kws_grow.methods.proposal import IndexSettings, Proposal, Stream, as_gains, best_of
 from kws_grow.network import DsCnn, Rows
 from kws_grow.selection import WIDTH_STEP, Option
-from kws_grow.splitting import Batch, Probe, offsets_of, predicted_changes, random_directions, rayleigh_pass
+from kws_grow.splitting import (
+    Batch,
+    Probe,
+    as_trained,
+    offsets_of,
+    predicted_changes,
+    random_directions,
+    rayleigh_pass,
+)
 
 GAMMA, BETA = -2, -1  # of a block's last norm, in ResidualBlock's order: closed at zero
 
@@ -99,7 +107,8 @@ def _within_bounds(net: DsCnn, edits: list[LayerEdit], eps: float) -> None:
 def _loss(net: DsCnn, template: DsCnn, edits: list[LayerEdit], batch: Batch) -> Tensor:
     """Of the net behind the edits, with train-mode norms; differentiable in the edits."""
     template.train()
-    logits = torch.func.functional_call(template, grown_values(net, edits), (batch[0],))
+    values = {name: as_trained(value) for name, value in grown_values(net, edits).items()}
+    logits = torch.func.functional_call(template, values, (batch[0],))
     return F.cross_entropy(logits, batch[1])
 
 

@@ -18,11 +18,11 @@ Stream = Callable[[], Iterator[Batch]]  # endless batches of training clips
 @dataclass(frozen=True)
 class Proposal:
     """options: of each path layer, the first leaves it as it is. edits: of the options chosen, one index a path layer.
-    predicts: whether gains are falls of the loss; a comparator's are only an order."""
+    order: of a comparator that predicts no gain, the path layers in the order in which each takes its next option."""
 
     options: tuple[tuple[Option, ...], ...]
     edits: Callable[[tuple[int, ...]], list[LayerEdit]]
-    predicts: bool = True
+    order: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,12 @@ class OffsetSettings:
 class IndexSettings(OffsetSettings):
     """steps, fresh: batches that fit the directions, and that measure what they gain."""
 
-    steps: int = field(default=30, metadata={"above": 0})
-    fresh: int = field(default=12, metadata={"above": 0})
+    steps: int = field(default=66, metadata={"above": 0})
+    fresh: int = field(default=14, metadata={"above": 0})
 
 
-def halves(net: DsCnn, gains: tuple[np.ndarray, ...], v: Directions, eps: float, predicts: bool = True) -> Proposal:
+def halves(net: DsCnn, gains: tuple[np.ndarray, ...], v: Directions, eps: float,
+           order: tuple[int, ...] | None = None) -> Proposal:
     """Splits into halves at +-eps v, the best paths of a layer first. gains: float [C] a path layer."""
     shape, offsets = net.shape, offsets_of(net, v, eps)
     options = tuple(split_options(g, w, d) for g, w, d in zip(gains, shape.widths, shape.depths, strict=True))
@@ -49,7 +50,7 @@ def halves(net: DsCnn, gains: tuple[np.ndarray, ...], v: Directions, eps: float,
         counts = [each[k].width - each[0].width for each, k in zip(options, chosen, strict=True)]
         return [halved(net, i, best_of(g, n).to(offsets[i][0].device), offsets[i])
                 for i, (g, n) in enumerate(zip(gains, counts, strict=True))]
-    return Proposal(options, edits, predicts)
+    return Proposal(options, edits, order)
 
 
 def best_of(gains: np.ndarray, count: int) -> Tensor:

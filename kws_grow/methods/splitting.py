@@ -27,7 +27,7 @@ class ExactSettings(OffsetSettings):
 
     batches: int = field(default=4, metadata={"above": 0})
     fresh: int = field(default=12, metadata={"above": 0})
-    sharpness: float = field(default=4.0, metadata={"above": 0})
+    sharpness: float = field(default=4.0, metadata={"above": 0.01})
 
 
 def propose(net: DsCnn, batches: Stream, generator: torch.Generator, settings: ExactSettings) -> Proposal:

@@ -20,6 +20,7 @@ from datasets.features import CLIP_SAMPLES
 from datasets.wav import write_wav
 from export import board_test
 from export.boards import load_board
+from export.emulate import Emulated
 from export.emulator import Session
 from export.kernels import load_kernels
 from export.link import protocol
@@ -215,3 +216,11 @@ def test_a_board_that_is_unplugged():
         os.close(ours)
         with pytest.raises(UserError, match="was it unplugged"):
             port.receive(1)
+
+
+@pytest.mark.parametrize(("gave_up", "clock_hz"), [((), 120e6), (("pll",), 4e6), (("microphone",), 120e6)])
+def test_latency_is_that_of_the_clock_that_runs(gave_up, clock_hz):
+    ticks = np.full(2, 1200)
+    answers = Emulated(*[np.zeros(0)] * 3, 49 * ticks, ticks, 0)
+    times = board_test.times(load_board("nucleo_l4r5zi"), answers, gave_up)
+    assert times == {"ticks_per_inference": 1200, "ticks_per_frame": 1200, "latency_ms": round(1.2e6 / clock_hz, 3)}

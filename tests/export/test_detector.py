@@ -59,6 +59,13 @@ def test_without_a_stream_the_default(run):
     assert found.words == tuple(label for label in run.labels if label[0] != "_")
 
 
+def test_names_of_no_meaning_are_told(tmp_path):
+    chain = Chain((1, 49, 10, 1)).conv(4, (10, 4), (2, 2)).mean().dense(3).softmax()
+    (tmp_path / "a.tflite").write_bytes(chain.content())
+    nameless = resolve(None, tmp_path / "a.tflite")
+    assert "labels unknown" in detector_of(nameless, read_tflite(nameless.tflite_path))[1]
+
+
 def test_saved_beside_a_run_and_read_back(run):
     graph = read_tflite(run.tflite_path)
     picked = replace(Detector.of(run.labels), threshold=44444)

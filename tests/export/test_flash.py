@@ -13,6 +13,7 @@ from export.boards import FLASHERS, board_names, load_board
 from export.image import build_image
 from export.toolchain import ARM_TOOLS, have, install_line
 from tests.export import standin
+from tests.export.models import Chain
 
 COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "results" / "small-energy-aware" / "model.tflite"
 needs_arm_gcc = pytest.mark.skipif(not have(*ARM_TOOLS), reason=install_line("arm-none-eabi-gcc"))
@@ -27,7 +28,8 @@ def fake(tmp_path, monkeypatch):
 
     def add(name: str, status: int = 0) -> Path:
         tool = folder / name
-        tool.write_text(f'#!/bin/sh\necho "{name} $*" >> {log}\n[ {status} = 0 ] || echo "error: no device" >&2\n'
+        tool.write_text(f'#!/bin/sh\necho "{name} $*" >> {log}\n[ {status} = 0 ] || '
+                        'printf "Open On-Chip Debugger 0.12.0\\nError: open failed\\n" >&2\n'
                         f"exit {status}\n")
         tool.chmod(0o755)
         return log
@@ -121,6 +123,7 @@ def test_what_export_mcu_leaves_is_taken_and_its_net_told(fake, tmp_path, monkey
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (("--board", "nano33ble", "--image", "there"), "IMAGE=there: nano33ble is flashed with the Arduino library's sk"),
+    (("--board", "stm32f4_discovery", "--port", "/dev/ttyACM0"), "PORT=/dev/ttyACM0: stm32f4_discovery is flashed by"),
     (("--board", "nano33ble", "--kernels", "cmsis-nn"), "KERNELS=cmsis-nn: allowed in an Arduino library are tuned"),
     (("--board", "stm32f4_discovery", "--image", "there", "--run", "x"), "RUN=x and IMAGE=there: name one of the two"),
     (("--board", "stm32f4_discovery", "--image", "there", "--kernels", "tuned"), "KERNELS=tuned and IMAGE=there: na")])
@@ -129,6 +132,19 @@ def test_arguments_that_would_be_passed_over_are_refused(arguments, message, fak
     with pytest.raises(UserError, match=message):
         run(monkeypatch, *arguments)
     assert not any(log.exists() for log in logs)
+
+
+@needs_arm_gcc
+def test_what_cannot_listen_is_not_spoken_to(fake, tmp_path, monkeypatch, capsys):
+    """A net that takes no features, and the image of one."""
+    fake("openocd")
+    (tmp_path / "dense.tflite").write_bytes(Chain((1, 8)).dense(4).content())
+    for more in (("--model", "dense.tflite"), ("--image", str(exported(tmp_path / "image", "b_l475e_iot01a")))):
+        monkeypatch.setattr(sys, "argv", ["flash", "--board", "b_l475e_iot01a", *more])
+        flash.main()
+        assert "next: make board-test BOARD=b_l475e_iot01a" in capsys.readouterr().out
+    run(monkeypatch, "--board", "b_l475e_iot01a", "--kernels", "portable")
+    assert "next: open its serial port and speak" in capsys.readouterr().out
 
 
 def test_a_folder_without_an_image(fake, tmp_path, monkeypatch):
@@ -149,7 +165,7 @@ def test_missing_tools_say_what_to_install(tmp_path, monkeypatch):
 def test_a_tool_that_fails_is_one_line(fake, tmp_path, monkeypatch):
     fake("openocd", 1)
     folder = exported(tmp_path / "image", "stm32f4_discovery")
-    with pytest.raises(UserError, match="flashing stm32f4_discovery .is its ST-LINK plugged in.*: openocd failed: e"):
+    with pytest.raises(UserError, match="flashing stm32f4_discovery .is its ST-LINK.*: Error: open failed"):
         run(monkeypatch, "--board", "stm32f4_discovery", "--image", str(folder))
 
 

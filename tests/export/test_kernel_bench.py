@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from datasets.console import UserError
 from export import kernel_bench
 from export.boards import load_board
 from export.cost import cost
@@ -64,3 +65,10 @@ def test_the_command_measures_every_set_on_each_core(tmp_path, monkeypatch, caps
         assert each["constant_bytes"] > 8 * 40 + 9 * 8 + 9 * 8 + 4 * 9
     assert "| m4: op | MACs | portable |" in capsys.readouterr().out
     assert (tmp_path / "build" / "bench" / "bench.png").is_file()
+
+
+def test_an_unknown_core_is_told_before_anything_is_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["kernel_bench", "--cores", "m4,typo", "--out", str(tmp_path)])
+    monkeypatch.setattr(kernel_bench, "measure", None)
+    with pytest.raises(UserError, match="typo"):
+        kernel_bench.main()

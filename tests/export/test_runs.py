@@ -131,6 +131,12 @@ def test_several_models(tmp_path, text, names):
     assert "".join(run.name for run in found) == names
 
 
+def test_many_models_are_longer_than_a_path_may_be(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.tflite").write_bytes(Chain((1, 4)).dense(2).content())
+    assert len(resolve_several(None, " ".join(["a.tflite"] * 40))) == 40
+
+
 def test_the_joint_name_of_many_is_short_and_their_own(tmp_path):
     (tmp_path / "a.tflite").write_bytes(Chain((1, 4)).dense(2).content())
     run = resolve(None, tmp_path / "a.tflite")

@@ -20,8 +20,9 @@ HELLO = struct.pack("<BBBBII", ord("K"), ord("H"), 0, 0, 0, zlib.crc32(b""))
 INPUT = struct.pack("<BBBBI", ord("K"), ord("I"), 0, 0, 490)
 CLIP = struct.pack("<BBBBI", ord("K"), ord("C"), 0, 0, 32000)
 SILENCE = struct.pack("<I", 0xFFFFFFFF)
+DOZE = struct.pack("<I", 0xFFFFFFFE)  # the same, asleep until the next part is there
 
-# Takes a script: u32 count and bytes that come at once, or SILENCE. Time goes on only where nothing comes.
+# Takes a script: u32 count and bytes that come at once, SILENCE or DOZE. Time goes on only where nothing comes.
 _DRIVER = """
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,12 +30,13 @@ _DRIVER = """
 #include "kws_protocol.h"
 #include "kws_transport.h"
 uint32_t kws_gave_up;
-static uint32_t ticks, left, silent;
+static uint32_t ticks, left, silent, dozes;
 static int next_part(void) {
     if (fread(&left, sizeof left, 1, stdin) != 1) exit(0);
     silent = left == UINT32_MAX ? 3 : 0;
-    if (silent) left = 0;
-    return !silent;
+    dozes = left == UINT32_MAX - 1u;
+    if (silent || dozes) left = 0;
+    return left > 0;
 }
 size_t kws_take(void *bytes, size_t count) {
     if (silent) {
@@ -54,7 +56,11 @@ uint32_t kws_clock_hz(void) { return KWS_CLOCK_HZ; }
 uint32_t kws_ticks(void) { return ticks; }
 uint32_t kws_stack_used(void) { return 1; }
 void kws_spin(uint32_t count) { (void)count; }
-void kws_doze_unless(int (*work)(void)) { (void)work; }
+void kws_doze_unless(int (*work)(void)) {
+    (void)work;
+    if (dozes) ticks += KWS_CLOCK_HZ / 1000u * (KWS_SILENCE_MS + 1u);
+    dozes = 0;
+}
 int main(void) {
     kws_greet(0);
     for (;;) kws_serve();
@@ -81,7 +87,7 @@ def program(tmp_path_factory):
 
 def said(program, *parts: bytes) -> bytes:
     """What the image writes on a line where these parts come, SILENCE among them. It must neither crash nor hang."""
-    script = b"".join(part if part == SILENCE else struct.pack("<I", len(part)) + part for part in parts)
+    script = b"".join(part if part in (SILENCE, DOZE) else struct.pack("<I", len(part)) + part for part in parts)
     return subprocess.run([program], input=script, capture_output=True, check=True, timeout=60).stdout
 
 
@@ -114,6 +120,11 @@ def test_without_silence_a_cut_request_swallows_the_next_one(program):
     """Why the host is silent before it asks anew."""
     assert not ends_with_hello(said(program, CLIP + bytes(100), HELLO))
     assert ends_with_hello(said(program, CLIP + bytes(100), SILENCE, HELLO))
+
+
+def test_what_comes_first_after_a_silence_begins_a_request(program):
+    """On a slow clock, nothing wakes the image before."""
+    assert ends_with_hello(said(program, CLIP + bytes(100), DOZE, HELLO))
 
 
 def test_what_is_wrong_with_a_request_is_told(program):

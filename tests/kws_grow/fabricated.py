@@ -9,6 +9,7 @@ import numpy as np
 
 from export.kernels import DEFAULT
 from export.simulate import LabelledCodes, int8_predictions
+from kws_grow import jobs
 from kws_grow.config import GrowConfig, Quantization
 from kws_grow.recipes import Recipe
 
@@ -54,3 +55,28 @@ def write_run(folder: Path, config: GrowConfig, **summary) -> Path:
     (folder / "summary.json").write_text(json.dumps(summary_of(config, **summary)))
     (folder / "growth.jsonl").write_text("".join(json.dumps(line) + "\n" for line in LOG))
     return folder
+
+
+class Command:
+    """A command that runs units, in a folder of its own; its runs copy what was prepared instead of training."""
+
+    def __init__(self, base: Path, monkeypatch, module, *options: str):
+        self.base, self.monkeypatch, self.module, self.options = base, monkeypatch, module, options
+        monkeypatch.chdir(base)
+        monkeypatch.setattr(module, "command_of", self.command)
+        monkeypatch.setattr(jobs, "POLL_S", 0.02)
+
+    def __call__(self, *arguments: str) -> dict:
+        name = self.module.__name__.rpartition(".")[2]
+        self.monkeypatch.setattr("sys.argv", [name, "--out", "out", *self.options, *arguments])
+        self.module.main()
+        return self.summary
+
+    @property
+    def summary(self) -> dict:
+        return json.loads((self.base / "out" / "summary.json").read_text())
+
+    @property
+    def order(self) -> list[str]:
+        path = self.base / "order"
+        return path.read_text().splitlines() if path.exists() else []

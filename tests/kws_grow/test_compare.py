@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from fabricated import Command
 from helpers import tariff, write_tones
 from scipy.stats import ttest_rel
 
@@ -90,18 +91,16 @@ with open("order", "a") as order:
 """
 
 
-class Bench:
-    """The command in a folder of its own, with runs that copy what was prepared instead of training.
+class Bench(Command):
+    """The command, without plots.
 
     waits: files that a unit waits for. fails: units that break. weights: bytes of a unit's files.
     """
 
     def __init__(self, base: Path, monkeypatch):
-        self.base, self.monkeypatch = base, monkeypatch
+        super().__init__(base, monkeypatch, compare, "--rows", "rows", "--jobs", "3")
         self.fails, self.waits, self.weights = set(), {}, {}
-        monkeypatch.chdir(base)
         monkeypatch.setattr(compare, "plot", lambda *_: None)
-        monkeypatch.setattr(compare, "command_of", self.command)
 
     def command(self, it: Unit, plan: Plan) -> list[str]:
         prepared = self.base / "prepared" / f"{len(self.order)}" / it.name
@@ -109,24 +108,9 @@ class Bench:
         return [sys.executable, "-c", RUN, str(prepared), str(plan.runs / it.name), it.name,
                 str(self.waits.get(it, ".")), str(it in self.fails)]
 
-    def __call__(self, *arguments: str) -> dict:
-        self.monkeypatch.setattr("sys.argv", ["compare", "--rows", "rows", "--out", "out", "--jobs", "3", *arguments])
-        compare.main()
-        return self.summary
-
-    @property
-    def summary(self) -> dict:
-        return json.loads((self.base / "out" / "summary.json").read_text())
-
-    @property
-    def order(self) -> list[str]:
-        path = self.base / "order"
-        return path.read_text().splitlines() if path.exists() else []
-
 
 @pytest.fixture
 def bench(tmp_path, monkeypatch) -> Bench:
-    monkeypatch.setattr(jobs, "POLL_S", 0.02)
     return Bench(tmp_path, monkeypatch)
 
 
@@ -247,6 +231,11 @@ def test_other_schedules_and_other_references_are_stale_too():
 
 def test_committed_rows_are_of_the_present_costs():
     assert stale(read_rows(ROOT / ROWS), SCHEDULE) == {}, "run `make compare RERUN=1`, or calibrate back"
+
+
+def test_committed_rows_are_indexed_as_missing_ones_would_be():
+    for it, row in read_rows(ROOT / ROWS).items():
+        assert row.config["index"] == asdict(settings_of(it.method, compare.INDEX.get(it.method, ""))), it.name
 
 
 def test_a_damaged_row_is_named(tmp_path):
@@ -416,6 +405,8 @@ def test_the_command_of_a_unit_is_one_of_grow_kws(monkeypatch, data, device):
     assert (arguments.run, arguments.reference) == (unit("width", 3).name, unit(seed=3).name)
     assert (arguments.data, arguments.device) == (data, device or "auto")
     assert grow.schedule_of(arguments) == SCHEDULE
+    monkeypatch.setattr("sys.argv", compare.command_of(unit(), plan)[3:])
+    assert grow.parse_arguments().index == "steps=30 fresh=12"
 
 
 @pytest.mark.slow

@@ -7,11 +7,11 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import pytest
-from fabricated import LOG, clips, config_of, write_run
+from fabricated import LOG, Command, clips, config_of, write_run
 
 from datasets.console import UserError
 from export.cost import Tariff
-from kws_grow import architecture, grow, jobs, publish, published, recipes, results, results_report
+from kws_grow import architecture, grow, publish, published, recipes, results, results_report
 from kws_grow.architecture import draw, stages_of
 from kws_grow.config import Schedule
 from kws_grow.markdown import to_html
@@ -29,20 +29,17 @@ shutil.copytree(source, run, dirs_exist_ok=True)
 SMALL = RECIPES["small"]
 
 
-class Bench:
-    """The command in a folder of its own, with runs that copy what was prepared, and without pictures.
+class Bench(Command):
+    """The command, without pictures.
 
     dev: accuracy of a seed on dev, 0.8 where not told. fails: seeds that break. asked: modules that were.
     """
 
     def __init__(self, base: Path, monkeypatch):
-        self.base, self.monkeypatch = base, monkeypatch
+        super().__init__(base, monkeypatch, results, "--jobs", "2")
         self.dev, self.fails, self.asked = {}, set(), []
-        monkeypatch.chdir(base)
-        monkeypatch.setattr(results, "command_of", self.command)
         monkeypatch.setattr(results, "ask", self.ask)
         monkeypatch.setattr(publish, "read_codes", lambda *_: clips())
-        monkeypatch.setattr(jobs, "POLL_S", 0.02)
         for name, place in (("plot", 1), ("draw_confusion", 2)):
             monkeypatch.setattr(results_report, name, lambda *given, place=place: given[place].write_bytes(b"drawn"))
         monkeypatch.setattr(results_report, "plot_growth", lambda folder, _: (folder / "growth.png").write_bytes(b""))
@@ -57,20 +54,6 @@ class Bench:
     def ask(self, recipe: Recipe, module: str, options: list[str]) -> dict:
         self.asked.append(module)
         return {"rows": 200, "equal_rows": 200, "options": options}
-
-    def __call__(self, *arguments: str) -> dict:
-        self.monkeypatch.setattr("sys.argv", ["results", "--out", "out", "--jobs", "2", *arguments])
-        results.main()
-        return self.summary
-
-    @property
-    def summary(self) -> dict:
-        return json.loads((self.base / "out" / "summary.json").read_text())
-
-    @property
-    def order(self) -> list[str]:
-        path = self.base / "order"
-        return path.read_text().splitlines() if path.exists() else []
 
     @property
     def page(self) -> str:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from export.budget import Limits
 from export.shape import NetShape
 from kws_grow.loop import select_round
-from kws_grow.selection import WIDTH_STEP, Option, Selection, select, split_options
+from kws_grow.methods.proposal import Proposal
+from kws_grow.selection import WIDTH_STEP, Option, Selection, select, select_in_turn, split_options
 
 
 def prices_within(shape, options, limits, tariff):
@@ -50,6 +51,7 @@ def test_as_good_as_brute_force_and_never_over(widths, step, seed, energy, opera
     assert not limits.broken_by(tariff().shape(grown_by(shape, options, found)).whole)
 
 
+NO_LIMIT = Limits()
 QUANTITIES = ("energy_uj", "flash_bytes", "ram_bytes", "operations")
 
 
@@ -141,7 +143,7 @@ def test_rounds_pay_with_what_they_are_told_to():
     chosen = {}
     for spend in ("energy_uj", "macs"):
         options = splits(shape, gains)
-        selection = select_round(shape, options, Limits(), 1.08, slowly, spend)
+        selection = select_round(shape, Proposal(options, None), Limits(), 1.08, slowly, spend)
         chosen[spend] = selection.chosen
         grown = grown_by(shape, options, selection)
         price, before = (getattr(slowly.shape(each).whole, spend) for each in (grown, shape))
@@ -171,3 +173,37 @@ def test_tuned_kernels_bounds_are_kept(limit):
     found = select(shape, options, Limits(**{limit: bound}), tuned)
     assert found.gain > 0
     assert getattr(tuned.shape(grown_by(shape, options, found)).whole, limit) <= bound
+
+
+@pytest.mark.parametrize("room", [1.01, 1.05, 1.2])
+def test_flash_that_only_shared_functions_leave_is_used(room):
+    """A net of one width, whose layers of tuned kernels all share: each further one would seem to bring its own."""
+    shape, tuned = NetShape((16,) * 5, 10, 12), tariff("tuned")
+    options = splits(shape, tuple(np.linspace(1, 2, width) for width in shape.widths))
+    limits = Limits(flash_bytes=tuned.shape(shape).whole.flash_bytes * room)
+    within = [replace(shape, widths=(16,) * i + (20,) + (16,) * (4 - i)) for i in range(5)]
+    some_fit = any(not limits.broken_by(tuned.shape(each).whole) for each in within)
+    found = select(shape, options, limits, tuned)
+    assert (found.gain > 0) == some_fit
+    assert not limits.broken_by(tuned.shape(grown_by(shape, options, found)).whole)
+    assert found.gain == pytest.approx(sum(each[k].gain for each, k in zip(options, found.chosen, strict=True)))
+
+
+def test_in_turn_until_one_is_too_dear_and_past_those_that_never_fit():
+    shape = NetShape((8, 8, 8), 10, 4)
+    options = splits(shape, (np.ones(8),) * 3)
+
+    def chosen(order, limits=NO_LIMIT, most=NO_LIMIT):
+        return select_in_turn(shape, options, order, limits, most, tariff()).chosen
+
+    def price(*widths):
+        return tariff().shape(replace(shape, widths=widths)).whole.operations
+    assert chosen((1, 1, 0, 1, 2)) == (1, 2, 1)  # a layer has two options beside what it is
+    two = price(8, 16, 8)
+    assert chosen((1, 1, 0, 2), most=Limits(operations=two)) == (0, 2, 0)
+    assert chosen((1, 1, 0, 2), Limits(operations=two)) == (0, 2, 0)
+    last = price(8, 12, 12)
+    assert price(12, 12, 8) > last
+    assert chosen((1, 0, 2), Limits(operations=last)) == (0, 1, 1)
+    assert chosen((1, 0, 2), most=Limits(operations=last)) == (0, 1, 0)
+    assert chosen((0, 1), most=Limits(operations=1)) == (1, 0, 0)

@@ -15,6 +15,7 @@ from kws_grow.methods.splitting import smallest_eigenpairs
 from kws_grow.network import DsCnn
 from kws_grow.splitting import (
     Probe,
+    as_trained,
     batch_loss,
     curvature_product,
     normalized,
@@ -30,6 +31,13 @@ from kws_grow.splitting import (
 
 SMALL = Probe(1e-6)
 SHAPES = [{"widths": (4, 6, 5)}, {"widths": (4, 6, 5), "depths": (0, 2, 1), "strides": (2, 1)}]
+
+
+def test_halves_lie_in_memory_as_the_net_does():
+    """Else convolutions take twice as long; a weight of one input channel is where torch's own contiguous() fails."""
+    for layer in small_net(widths=(4, 6)).paths:
+        for p in (p for p in layer.path_parameters() if p.ndim == 4):
+            assert as_trained(torch.zeros(p.shape)).stride() == p.stride()
 
 
 def explicit_matrix(net, batch, layer: int, channel: int) -> np.ndarray:
