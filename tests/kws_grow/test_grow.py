@@ -125,6 +125,8 @@ def test_ctrl_c_is_one_line_and_loses_nothing(words, tmp_path, environment):
     (["--budget", "ops<=-3"], "positive number"),
     (["--device", "tpu"], "allowed: auto, cpu, cuda"),
     (["--final-epochs", "0"], "whole numbers from 1"),
+    (["--round-factor", "0.5"], "a round makes the net dearer; allowed are numbers above 1"),
+    (["--method", "splitting", "--index", "sharpness=1e-38"], "allowed are numbers above 0.01"),
     (["--keywords", "tone400,banana"], "banana"),
     (["--data", "nowhere"], "nowhere"),
     (["--seed", "x"], "SEED=x: allowed are whole numbers"),
