@@ -47,7 +47,7 @@ from kws_grow.methods import METHODS, settings_of
 from kws_grow.ranges import RANGES
 from kws_grow.report import plot_growth, write_log, write_table
 from kws_grow.selection import WIDTH_STEP
-from kws_grow.training import accuracy
+from kws_grow.training import accuracy, keep_freed_memory
 
 SCHEDULE_OPTIONS = ("seed_epochs", "round_epochs", "final_epochs", "min_epoch_clips")
 RATE_OPTIONS = ("growing_lr", "peak_lr", "round_factor")
@@ -68,6 +68,7 @@ def main() -> None:
     reference, shared = reference_of(arguments.reference, arguments.runs) if arguments.reference else (None, {})
     device = choose_device(arguments.device)
     torch.set_num_threads(arguments.threads)
+    keep_freed_memory()
     dataset = load(arguments.data, arguments.keywords)
     config = GrowConfig(
         dataset.name, fingerprint(dataset), dataset.labels, board.name, (board.flash_bytes, board.ram_bytes),

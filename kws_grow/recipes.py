@@ -58,7 +58,8 @@ class Recipe:
 
 # small, medium, large: the budgets of "Hello Edge"; nano33ble: what the board computes in a tenth of a second.
 RECIPES = {recipe.name: recipe for recipe in (
-    Recipe("small", "small", (0, 1, 2), seed_depths=(1, 1, 1, 1, 0), schedule=Schedule(4, 2, 45)),
+    Recipe("small", "small", (0, 1, 2), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
+           schedule=Schedule(4, 2, 50, 1.7)),
     Recipe("medium", "medium", (0, 1, 2)),
     Recipe("large", "large", (0,)),
     Recipe("nano33ble", "ms<=100", (0,)),
