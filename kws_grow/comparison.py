@@ -8,6 +8,7 @@ import numpy as np
 from export.budget import parse_budget
 from export.interval import half_width
 from kws_grow.grow import compared_in
+from kws_grow.markdown import markdown_table
 from kws_grow.rows import REFERENCE, Row, Unit
 
 ACCURACIES = {"accuracy_int8_dev": "int8, dev", "accuracy_float_dev": "float, dev",
@@ -101,12 +102,13 @@ def differences(rows: Rows, methods: Iterable[str], budget: str) -> list[Differe
 
 
 def _difference(other: str, budget: str, pairs: list[tuple[Row, Row]]) -> Difference:
-    gaps = {key: _gap([a.summary[key] - b.summary[key] for a, b in pairs]) for key in ACCURACIES}
+    gaps = {key: gap_of([a.summary[key] - b.summary[key] for a, b in pairs]) for key in ACCURACIES}
     return Difference(other, budget, tuple(a.unit.seed for a, _ in pairs), gaps,
                       tuple(_cheaper(a, b) for a, b in pairs))
 
 
-def _gap(values: list[float]) -> Gap:
+def gap_of(values: list[float]) -> Gap:
+    """Of paired differences."""
     return Gap(float(np.mean(values)), half_width(values) if len(values) > 1 else None)
 
 
@@ -120,7 +122,7 @@ def standings_table(found: list[Standing]) -> str:
     """Markdown."""
     head = ["method", "seeds", *(f"{name}, %" for name in ACCURACIES.values()),
             *(name for name, _, _ in FIGURES.values())]
-    return _table(head, ([s.method, str(len(s.seeds)),
+    return markdown_table(head, ([s.method, str(len(s.seeds)),
                           *(_spread(s.figures[key], 100, 2) for key in ACCURACIES),
                           *(_spread(s.figures[key], by, digits) for key, (_, by, digits) in FIGURES.items())]
                          for s in found))
@@ -130,19 +132,16 @@ def differences_table(found: list[Difference]) -> str:
     """Markdown."""
     head = [f"{REFERENCE} less", "pairs", *(f"{name}, points" for name in ACCURACIES.values()),
             "cheaper than it by, % (from, to)", "not at equal cost"]
-    return _table(head, ([d.other, str(len(d.seeds)), *(_points(d.gaps[key]) for key in ACCURACIES),
+    return markdown_table(head, ([d.other, str(len(d.seeds)), *(points(d.gaps[key]) for key in ACCURACIES),
                           _percents(d.cheaper), d.unequal] for d in found))
-
-
-def _table(head: list[str], rows: Iterable[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows))
 
 
 def _spread(s: Spread, by: float, digits: int) -> str:
     return f"{by * s.mean:.{digits}f}" + ("" if s.deviation is None else f" ± {by * s.deviation:.{digits}f}")
 
 
-def _points(gap: Gap) -> str:
+def points(gap: Gap) -> str:
+    """"+0.20 (-0.10 to +0.50)"; of one pair without an interval."""
     if gap.half is None:
         return f"{100 * gap.mean:+.2f}"
     return f"{100 * gap.mean:+.2f} ({100 * (gap.mean - gap.half):+.2f} to {100 * (gap.mean + gap.half):+.2f})"

@@ -1,6 +1,7 @@
-"""The little of Markdown that our reports use, as HTML."""
+"""The little of Markdown that our reports use, written and as HTML."""
 
 import re
+from collections.abc import Iterable
 from html import escape
 
 _INLINE = ((re.compile(r"!\[[^\]]*\]\([^)]*\)"), ""),
@@ -69,3 +70,8 @@ def table(rows: list[list[str]]) -> str:
     lines = ["<tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr>"] if any(head) else []
     lines += ["<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in body]
     return f"<div class=wide><table>{''.join(lines)}</table></div>"
+
+
+def markdown_table(head: list[str], rows: Iterable[list[str]]) -> str:
+    """As Markdown has it."""
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows))

@@ -6,7 +6,6 @@ Every figure is read from the run's summary.json, simulated here, or priced by t
 import hashlib
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from export.net import SAFETENSORS, load_net, save_net
 from export.runs import Run, resolve
 from export.simulate import confusion_matrix, int8_predictions, read_codes, summarize
 from export.tflite_reader import read_tflite
+from kws_grow.markdown import markdown_table
 
 MODELS = Path("models")
 OFFICIAL = ("Speech Commands, P. Warden 2018 (arXiv 1804.03209), "
@@ -173,7 +173,7 @@ def use(card: Card) -> str:
     return (f"## Use\n\n    make export-mcu MODEL=models/{card.name}.tflite BOARD=nano33ble\n"
             f"    make simulate MODEL=models/{card.name}.tflite CLIPS=DIR\n\n"
             "Labels and feature settings are in the .tflite (metadata `kws-grow`, JSON); the float weights, batch norm "
-            "folded, are in the .safetensors.\n\n" + table(["file", "bytes", "SHA-256 begins"], rows))
+            "folded, are in the .safetensors.\n\n" + markdown_table(["file", "bytes", "SHA-256 begins"], rows))
 
 
 def data(card: Card) -> str:
@@ -192,7 +192,7 @@ def made_by(card: Card) -> str:
             "commit": "commit", "config": "configuration", "wall_s": "seconds"}
     rows = [[told, f"`{s[key]}`"] for key, told in keys.items() if key in s]
     command = f"    {card.command}\n\n" if card.command else ""
-    return f"## Made by\n\n{command}{table(['', ''], rows)}"
+    return f"## Made by\n\n{command}{markdown_table(['', ''], rows)}"
 
 
 def accuracy(card: Card) -> str:
@@ -204,8 +204,8 @@ def accuracy(card: Card) -> str:
     words = [[label, f"{its['clips']:,}", percent(its["recall"]), " to ".join(map(percent, its["interval_95"]))]
              for label, its in card.simulated["recall"].items()]
     seeds = f"\n\n{card.seeds}" if card.seeds else ""
-    return (f"## Accuracy\n\n{table(['', 'dev', 'validation (95 % interval)'], rows)}{seeds}\n\n"
-            + table(["word", "clips", "recall, int8, validation", "95 % interval"], words))
+    return (f"## Accuracy\n\n{markdown_table(['', 'dev', 'validation (95 % interval)'], rows)}{seeds}\n\n"
+            + markdown_table(["word", "clips", "recall, int8, validation", "95 % interval"], words))
 
 
 def percent(share: float | None) -> str:
@@ -224,7 +224,7 @@ def costs(card: Card) -> str:
             if "operations" in whole else "")
     header = ["board", "core", "instructions", "cycles", "ms", "uJ", "flash, B", "RAM, B", "fits"]
     return (f"## Cost on each board\n\n{size}an inference, features not included; `{card.summary['kernels']}` kernels, "
-            f"predicted by the costs measured of the code.\n\n{table(header, rows)}\n\n" + "\n".join(sources))
+            f"predicted by the costs measured of the code.\n\n{markdown_table(header, rows)}\n\n" + "\n".join(sources))
 
 
 def price_row(name: str, price: dict) -> list[str]:
@@ -233,11 +233,6 @@ def price_row(name: str, price: dict) -> list[str]:
     return [name, price["core"], f"{price['instructions_per_inference']:,}", f"{price['cycles']:,}",
             f"{price['latency_ms']:.1f}", f"{price['energy_uj']:.0f}", f"{price['flash_bytes']:,}",
             f"{price['ram_bytes']:,}", "yes" if price["fits"] else "no"]
-
-
-def table(header: list[str], rows: Iterable[list[str]]) -> str:
-    """Markdown."""
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows))
 
 
 if __name__ == "__main__":

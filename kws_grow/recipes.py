@@ -66,11 +66,19 @@ RECIPES = {recipe.name: recipe for recipe in (
            schedule=Schedule(4, 2, 32, 2.0), qat_epochs=2),
     Recipe("nano33ble", "ms<=100", (0,)),
 )}
+# What an ingredient of a recipe is worth: the recipe by name, and without the ingredient. Never published.
+ABLATED = {"small-unstrided": "small", "small-plain": "small", "small-half": "small"}
+ABLATIONS = {recipe.name: recipe for recipe in (
+    replace(RECIPES["small"], name="small-unstrided", seeds=(0,), seed_depths=(1, 1, 1, 1, 0), seed_strides=()),
+    replace(RECIPES["small"], name="small-plain", seeds=(0,), seed_depths=(), seed_strides=()),
+    replace(RECIPES["small"], name="small-half", seeds=(0,), schedule=replace(RECIPES["small"].schedule,
+                                                                              final_epochs=25)),
+)}
 
 
 def known_recipes(text: str) -> tuple[Recipe, ...]:
-    """"small large" -> their recipes. UserError for names that the table lacks."""
-    names = tuple(dict.fromkeys(text.split()))
-    if unknown := [name for name in names if name not in RECIPES] or [text] * (not names):
-        raise UserError(f"NAMES={text!r}: no such net: {unknown[0]!r}; allowed: {', '.join(RECIPES)}")
-    return tuple(RECIPES[name] for name in names)
+    """"small large" -> their recipes. UserError for names that the tables lack."""
+    known, names = RECIPES | ABLATIONS, tuple(dict.fromkeys(text.split()))
+    if unknown := [name for name in names if name not in known] or [text] * (not names):
+        raise UserError(f"NAMES={text!r}: no such net: {unknown[0]!r}; allowed: {', '.join(known)}")
+    return tuple(known[name] for name in names)

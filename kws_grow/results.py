@@ -1,5 +1,6 @@
 """`make results`: the nets of kws_grow.recipes on Speech Commands. Grows the seeds that are missing, chooses on dev,
-exports, verifies and publishes the best of each, and writes docs/results/NAME and docs/results/index.html."""
+exports, verifies and publishes the best of each, and writes docs/results/NAME and docs/results/index.html. Ablations of
+a recipe are grown where they are named, and told beside it in docs/results/ablations."""
 
 import json
 import shutil
@@ -17,15 +18,17 @@ from export.budget import board_limits, parse_budget
 from export.cost import Cost
 from export.runs import resolve
 from export.shape import NetShape
+from kws_grow.ablations import Worth, changed, fine_tuning, write_ablations
 from kws_grow.comparison import ACCURACIES, Spread
 from kws_grow.grow import seed_of
 from kws_grow.jobs import last_line, parse_units, run_units
 from kws_grow.publish import MODELS, publish, simulate
-from kws_grow.recipes import RECIPES, Recipe, known_recipes
+from kws_grow.recipes import ABLATED, ABLATIONS, RECIPES, Recipe, known_recipes
 from kws_grow.results_report import Net, draw_net, write_index
 from kws_grow.rows import keep_files, read_files, tariff_of
 
 OUT, LOGS = Path("docs") / "results", Path("build") / "results"
+ABLATED_NETS = "ablations"  # folder beside the nets
 KEPT = "model.tflite"  # of a seed, beside its row; the best one's float weights are published
 DEPLOYED = ("simulate.json", "export.json", "verify.json")
 VERIFIED_ROWS = "200"
@@ -92,7 +95,11 @@ class Plan:
         return (*self.units, *(Unit(recipe, seed) for recipe in others for seed in recipe.seeds))
 
     def folder(self, unit: Unit) -> Path:
-        return self.out / unit.recipe.name / f"s{unit.seed}"
+        return self.home(unit.recipe) / f"s{unit.seed}"
+
+    def home(self, recipe: Recipe) -> Path:
+        """Of a recipe's seeds."""
+        return (self.out / ABLATED_NETS if recipe.name in ABLATIONS else self.out) / recipe.name
 
 
 @dataclass(frozen=True)
@@ -146,8 +153,8 @@ def plan_of(arguments: Namespace) -> Plan:
 
 def state_of(plan: Plan) -> State:
     """Of all nets, and of every seed of theirs that is there. UserError names a damaged one."""
-    found = [read_kept(folder.parent, recipe) for recipe in RECIPES.values()
-             for folder in sorted((plan.out / recipe.name).glob("s*/row.json"))]
+    found = [read_kept(folder.parent, recipe) for recipe in (*RECIPES.values(), *ABLATIONS.values())
+             for folder in sorted(plan.home(recipe).glob("s*/row.json"))]
     stale = {kept.unit: why for kept in found if (why := why_stale(kept))}
     return State({kept.unit: kept for kept in found if kept.unit not in stale}, stale,
                  tuple(unit for unit in plan.all if unit not in {kept.unit for kept in found}))
@@ -205,7 +212,7 @@ def command_of(unit: Unit, plan: Plan) -> list[str]:
 def deploy_all(plan: Plan, state: State) -> dict[str, str]:
     """Publish the best of each net where that has not been done; returns why some could not be."""
     failed = {}
-    for recipe in plan.recipes:
+    for recipe in (recipe for recipe in plan.recipes if recipe.name in RECIPES):
         best = state.best(recipe)
         if best is None or is_deployed(best, plan):
             continue
@@ -262,6 +269,7 @@ def report(plan: Plan, state: State, failed: dict[str, str]) -> None:
     for net in nets:
         if net.summary:
             draw_net(net, plan.out / net.name, plan.models)
+    write_ablations(worths_of(state), plan.out / ABLATED_NETS)
     write_index(nets, failed, plan.out, plan.models)
     finish({"nets": sum(bool(net.summary) for net in nets), "seeds": len(state.fresh),
             "seeds_missing": len(state.missing), "seeds_stale": len(state.stale), "failed": failed,
@@ -270,6 +278,19 @@ def report(plan: Plan, state: State, failed: dict[str, str]) -> None:
            plan.out, "Results")
     for name, why in failed.items():
         print(f"failed: {name}: {why}", file=sys.stderr)
+
+
+def worths_of(state: State) -> list[Worth]:
+    """What the ablations that are there tell, and what fine-tuning of every recipe does."""
+    tuned = [fine_tuning(recipe.name, [kept.summary for kept in state.of(recipe)])
+             for recipe in RECIPES.values() if recipe.qat]
+    return tuned + [ablation(state, RECIPES[whole], ABLATIONS[without]) for without, whole in ABLATED.items()]
+
+
+def ablation(state: State, whole: Recipe, without: Recipe) -> Worth:
+    """Over the seeds that both have."""
+    kept, bare = ({each.unit.seed: each.summary for each in state.of(recipe)} for recipe in (whole, without))
+    return Worth(whole.name, changed(whole, without), tuple((kept[seed], bare[seed]) for seed in kept if seed in bare))
 
 
 def net_of(recipe: Recipe, plan: Plan, state: State) -> Net:

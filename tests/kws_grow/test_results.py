@@ -12,11 +12,12 @@ from fabricated import LOG, Command, clips, config_of, write_run
 from datasets.console import UserError
 from export.cost import Tariff
 from kws_grow import architecture, grow, publish, published, recipes, results, results_report
+from kws_grow.ablations import Worth, changed, fine_tuning, write_ablations
 from kws_grow.architecture import draw, stages_of
 from kws_grow.config import Schedule
 from kws_grow.markdown import to_html
 from kws_grow.published import PUBLISHED
-from kws_grow.recipes import RECIPES, Recipe, known_recipes
+from kws_grow.recipes import ABLATED, ABLATIONS, RECIPES, Recipe, known_recipes
 from kws_grow.results import Unit, ask, deploy
 
 COPY = """
@@ -105,8 +106,43 @@ def test_every_field_of_a_recipe_is_compared():
 def test_unknown_nets():
     assert known_recipes("large small large") == (RECIPES["large"], SMALL)
     for text, name in (("small huge", "huge"), (" ", " ")):
-        with pytest.raises(UserError, match=f"no such net: '{name}'; allowed: small, medium, large, nano33ble"):
+        with pytest.raises(UserError, match=f"no such net: '{name}'; allowed: small, medium, large, nano33ble, small-"):
             known_recipes(text)
+
+
+def test_every_ablation_is_its_recipe_but_for_one_thing_and_another_net():
+    assert ABLATED.keys() == ABLATIONS.keys()
+    for name, whole in ABLATED.items():
+        assert name not in RECIPES
+        assert re.fullmatch(rf"`{name}` \((schedule|seed_depths, seed_strides)\)",
+                            changed(RECIPES[whole], ABLATIONS[name]))
+
+
+def test_an_ablation_is_grown_where_it_is_named_and_told_but_never_published(bench):
+    bench.dev = {0: 0.9, 1: 0.8}
+    summary = bench("--names", "small small-half", "--seeds", "0 1")
+    assert len(bench.order) == 4
+    assert (bench.base / "out" / "ablations" / "small-half" / "s1" / "row.json").is_file()
+    assert not (bench.base / "models" / "small-half.tflite").exists()
+    assert "small-half" not in summary["results"]
+    told = (bench.base / "out" / "ablations" / "table.md").read_text()
+    assert "| small | `small-half` (schedule) | 0, 1 | 85.00 | 85.00 | +0.00 (+0.00 to +0.00) |" in told
+    assert "small-plain" not in told
+    assert "small-half" in bench.page
+    assert not any("small-half" in line for line in bench("--draw", "1")["missing"])
+
+
+def test_an_ablation_tells_what_its_ingredient_is_worth(tmp_path):
+    def of(seed: int, int8: float, untuned: float) -> dict:
+        return {"seed": seed, "accuracy_int8_dev": int8, "accuracy_float_dev": int8 + 0.01, "wall_s": 60.0,
+                "operations": 2e6, "accuracy_int8_dev_without_qat": untuned}
+    pairs = ((of(0, 0.95, 0.94), of(0, 0.93, 0)), (of(3, 0.96, 0.96), of(3, 0.95, 0)))
+    write_ablations([Worth("small", "x", pairs), fine_tuning("small", [whole for whole, _ in pairs]),
+                     Worth("large", "nobody ran", ())], tmp_path)
+    table = (tmp_path / "table.md").read_text()
+    assert "| small | x | 0, 3 | 95.50 | 94.00 | +1.50 (-4.85 to +7.85) | +1.50 " in table
+    assert "| 0, 3 | 95.50 | 95.00 | +0.50 (-5.85 to +6.85) | +0.00 " in table
+    assert "large" not in table
 
 
 def test_only_what_is_missing_is_grown_and_the_best_on_dev_published(bench):
@@ -226,7 +262,7 @@ def test_the_page_needs_no_other_file_and_marks_what_is_missing(bench):
     bench("--names", "small", "--seeds", "0")
     bench.monkeypatch.undo()
     bench.monkeypatch.chdir(bench.base)
-    other = bench.base / "out" / "ablations"
+    other = bench.base / "out" / "mixed"
     other.mkdir()
     (other / "table.md").write_text("# Ablations\n\n| what | dev |\n| --- | --- |\n| mixup & <co> | 96 |\n")
     bench("--draw", "1")
