@@ -14,7 +14,8 @@ from kws_grow.rows import REFERENCE, Row, Unit
 ACCURACIES = {"accuracy_int8_dev": "int8, dev", "accuracy_float_dev": "float, dev",
               "accuracy_int8": "int8, validation", "accuracy_float": "float, validation"}
 FIGURES = {"operations": ("operations, M", 1e-6, 3), "cycles": ("cycles, M", 1e-6, 3),
-           "flash_bytes": ("flash, kB", 1e-3, 1), "wall_s": ("wall, min", 1 / 60, 1)}
+           "flash_bytes": ("flash, kB", 1e-3, 1), "wall_s": ("wall, min", 1 / 60, 1),
+           "processor_s": ("processor, min", 1 / 60, 1)}
 SUMMARY_KEYS = {"instructions": "instructions_per_inference"}  # of quantities of a Cost, where they differ
 MOST_CHEAPER = 0.02  # beyond it a comparator is not compared at equal cost
 Rows = dict[Unit, Row]
@@ -59,7 +60,8 @@ class Difference:
     """The reference less another method, over the seeds that both have. gaps: by the accuracy's key.
 
     cheaper: by what share of the reference's price the other's is lower, a seed each; of several quantities that the
-    budget limits, the one in which it is lowered least.
+    budget limits, the one in which it is lowered least. slower: what the reference took of the processor, times what
+    the other did, of seeds where both rows tell.
     """
 
     other: str
@@ -67,6 +69,7 @@ class Difference:
     seeds: tuple[int, ...]
     gaps: dict[str, Gap]
     cheaper: tuple[float, ...]
+    slower: tuple[float, ...]
 
     @property
     def unequal(self) -> str:
@@ -88,7 +91,9 @@ def _of(rows: Rows, method: str, budget: str) -> dict[int, Row]:
 
 
 def _standing(method: str, budget: str, rows: dict[int, Row]) -> Standing:
-    figures = {key: Spread.of(row.summary[key] for row in rows.values()) for key in (*ACCURACIES, *FIGURES)}
+    """Older rows do not tell everything."""
+    figures = {key: Spread.of(row.summary[key] for row in rows.values() if key in row.summary)
+               for key in (*ACCURACIES, *FIGURES)}
     return Standing(method, budget, tuple(rows), figures)
 
 
@@ -103,8 +108,9 @@ def differences(rows: Rows, methods: Iterable[str], budget: str) -> list[Differe
 
 def _difference(other: str, budget: str, pairs: list[tuple[Row, Row]]) -> Difference:
     gaps = {key: gap_of([a.summary[key] - b.summary[key] for a, b in pairs]) for key in ACCURACIES}
+    times = [[row.summary.get("processor_s") for row in pair] for pair in pairs]
     return Difference(other, budget, tuple(a.unit.seed for a, _ in pairs), gaps,
-                      tuple(_cheaper(a, b) for a, b in pairs))
+                      tuple(_cheaper(a, b) for a, b in pairs), tuple(a / b for a, b in times if a and b))
 
 
 def gap_of(values: list[float]) -> Gap:
@@ -123,20 +129,22 @@ def standings_table(found: list[Standing]) -> str:
     head = ["method", "seeds", *(f"{name}, %" for name in ACCURACIES.values()),
             *(name for name, _, _ in FIGURES.values())]
     return markdown_table(head, ([s.method, str(len(s.seeds)),
-                          *(_spread(s.figures[key], 100, 2) for key in ACCURACIES),
-                          *(_spread(s.figures[key], by, digits) for key, (_, by, digits) in FIGURES.items())]
-                         for s in found))
+                                  *(_spread(s.figures[key], 100, 2) for key in ACCURACIES),
+                                  *(_spread(s.figures[key], by, digits) for key, (_, by, digits) in FIGURES.items())]
+                                 for s in found))
 
 
 def differences_table(found: list[Difference]) -> str:
     """Markdown."""
     head = [f"{REFERENCE} less", "pairs", *(f"{name}, points" for name in ACCURACIES.values()),
-            "cheaper than it by, % (from, to)", "not at equal cost"]
+            "cheaper than it by, % (from, to)", "processor time, times its (from, to)", "not at equal cost"]
     return markdown_table(head, ([d.other, str(len(d.seeds)), *(points(d.gaps[key]) for key in ACCURACIES),
-                          _percents(d.cheaper), d.unequal] for d in found))
+                                  _range(d.cheaper, 100, 1), _range(d.slower, 1, 2), d.unequal] for d in found))
 
 
-def _spread(s: Spread, by: float, digits: int) -> str:
+def _spread(s: Spread | None, by: float, digits: int) -> str:
+    if s is None:
+        return ""
     return f"{by * s.mean:.{digits}f}" + ("" if s.deviation is None else f" ± {by * s.deviation:.{digits}f}")
 
 
@@ -147,7 +155,7 @@ def points(gap: Gap) -> str:
     return f"{100 * gap.mean:+.2f} ({100 * (gap.mean - gap.half):+.2f} to {100 * (gap.mean + gap.half):+.2f})"
 
 
-def _percents(shares: tuple[float, ...]) -> str:
-    mean, low, high = (100 * f(shares) for f in (np.mean, min, max))
-    return f"{mean:.1f} ({low:.1f}, {high:.1f})"
-
+def _range(values: tuple[float, ...], by: float, digits: int) -> str:
+    """"1.2 (0.9, 1.5)": the mean, the least and the most; empty of none."""
+    return "{:.{d}f} ({:.{d}f}, {:.{d}f})".format(*(by * f(values) for f in (np.mean, min, max)), d=digits) if values \
+        else ""

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from math import inf
 from pathlib import Path
@@ -58,6 +58,24 @@ ALIKE = ("labels", "dataset_sha256", "board", "kernels", "costs_hash")  # of a c
 QAT = "qat"         # name of the fine-tuned net among the candidates
 
 
+@dataclass(frozen=True)
+class Spent:
+    """Seconds of a run: of the clock, and of the processor in all threads, which other work beside it leaves alone."""
+
+    wall_s: float = 0.0
+    processor_s: float = 0.0
+
+    @classmethod
+    def now(cls) -> "Spent":
+        return cls(time.monotonic(), time.process_time())
+
+    def since(self, started: "Spent") -> "Spent":
+        """This, and what passed since `started`."""
+        now = Spent.now()
+        return Spent(self.wall_s + now.wall_s - started.wall_s,
+                     self.processor_s + now.processor_s - started.processor_s)
+
+
 def main() -> None:
     """Read the arguments, grow, deploy, report."""
     arguments = parse_arguments()
@@ -85,10 +103,9 @@ def main() -> None:
     folder = open_run(arguments.runs / (run_name(arguments.run) if arguments.run else config.run_name()), config)
     if is_finished(folder):
         return report_finished(folder)
-    growth, wall_s = grow(config, task, folder)
-    facts = {"data": str(dataset.source), "command": shlex.join(["python", "-m", "kws_grow.grow", *sys.argv[1:]]),
-             "wall_s": wall_s}
-    return deploy(growth, config, task, dataset, folder, facts)
+    growth, spent = grow(config, task, folder)
+    facts = {"data": str(dataset.source), "command": shlex.join(["python", "-m", "kws_grow.grow", *sys.argv[1:]])}
+    return deploy(growth, config, task, dataset, folder, facts, spent)
 
 
 def make_task(config: GrowConfig, dataset: Dataset, limits: Limits, tariff: Tariff) -> Task:
@@ -332,22 +349,21 @@ def report_finished(folder: Path) -> None:
     finish(summary, folder, "Grown")
 
 
-def grow(config: GrowConfig, task: Task, folder: Path) -> tuple[Growth, float]:
-    """Advance until done, a checkpoint after every epoch and split; returns the growth and its seconds in all."""
+def grow(config: GrowConfig, task: Task, folder: Path) -> tuple[Growth, Spent]:
+    """Advance until done, a checkpoint after every epoch and split; returns the growth and what it took in all."""
     saved = load_checkpoint(folder, task.source.device) or grown_alike(folder.parent, config, task.source.device)
     growth = resumed(saved, config, task, folder) if saved else seed_growth(config, task)
-    wall_s = saved["wall_s"] if saved else 0.0
+    spent = Spent(**{name: saved.get(name, 0.0) for name in asdict(Spent())}) if saved else Spent()
     print(f"{'resuming' if saved else 'growing'} {folder}: {config.method}, budget {task.limits}, "
           f"{task.source.device}, {len(task.source)} clips an epoch", flush=True)
     while growth.phase != "done":
-        started = time.monotonic()
+        started, before = Spent.now(), spent
         line = advance(growth, config, task)
-        seconds = time.monotonic() - started
-        wall_s += seconds
-        save_checkpoint(folder, {"config": config.digest(), "growth": state_of(growth), "wall_s": wall_s})
+        spent = before.since(started)
+        save_checkpoint(folder, {"config": config.digest(), "growth": state_of(growth), **asdict(spent)})
         write_log(folder, growth.log)
-        print(f"{line} [{seconds:.1f} s]", flush=True)
-    return growth, wall_s
+        print(f"{line} [{spent.wall_s - before.wall_s:.1f} s]", flush=True)
+    return growth, spent
 
 
 def grown_alike(runs: Path, config: GrowConfig, device: torch.device) -> dict | None:
@@ -380,20 +396,21 @@ def resumed(saved: dict, config: GrowConfig, task: Task, folder: Path) -> Growth
                         f"{folder} to start again, or finish it with that version") from error
 
 
-def deploy(growth: Growth, config: GrowConfig, task: Task, dataset: Dataset, folder: Path, facts: dict) -> None:
+def deploy(growth: Growth, config: GrowConfig, task: Task, dataset: Dataset, folder: Path, facts: dict,
+           spent: Spent) -> None:
     """Fold, choose ranges on dev, convert to int8 .tflite, measure on validation, write everything down.
 
-    facts: of the command, for the summary: data (the folder learnt from), command (as typed), wall_s (so far).
+    facts: of the command, for the summary: data (the folder learnt from), command (as typed). spent: so far.
     """
-    started = time.monotonic()
+    started = Spent.now()
     rows = choose_int8(candidates(growth, config, task), dataset, folder)
     growth.log += rows
     write_log(folder, growth.log)
     plot_growth(folder, growth.log)
     write_table(folder, growth.log)
     summary = summary_of(growth, config, task, dataset, folder, rows)
-    facts["wall_s"] = round(facts["wall_s"] + time.monotonic() - started, 1)
-    finish(summary | facts, folder, "Grown")
+    taken = {name: round(seconds, 1) for name, seconds in asdict(spent.since(started)).items()}
+    finish(summary | facts | taken, folder, "Grown")
 
 
 def candidates(growth: Growth, config: GrowConfig, task: Task) -> dict[str, FloatNet]:

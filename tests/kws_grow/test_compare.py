@@ -328,7 +328,15 @@ def test_differences_are_paired_by_seed_with_students_interval():
 def test_one_pair_has_no_interval():
     (found,) = differences(as_rows(row(), row("width", accuracy_int8=0.88)), METHODS, BUDGET)
     assert found.gaps["accuracy_int8"].half is None
-    assert "| width | 1 | +0.00 | +0.00 | +2.00 | +0.00 | 0.0 (0.0, 0.0) |  |" in differences_table([found])
+    assert "| width | 1 | +0.00 | +0.00 | +2.00 | +0.00 | 0.0 (0.0, 0.0) |  |  |" in differences_table([found])
+
+
+def test_time_is_compared_where_both_rows_tell_it():
+    rows = [row(processor_s=300.0), row(seed=1, processor_s=300.0), row(seed=2), row("width", processor_s=200.0),
+            row("width", seed=1), row("width", seed=2, processor_s=200.0)]
+    (found,) = differences(as_rows(*rows), METHODS, BUDGET)
+    assert (found.seeds, found.slower) == ((0, 1, 2), (1.5,))
+    assert differences_table([found]).endswith("| 1.50 (1.50, 1.50) |  |")
 
 
 @pytest.mark.parametrize(("budget", "price", "cheaper", "unequal"), [

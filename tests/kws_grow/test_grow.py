@@ -77,6 +77,7 @@ def test_killed_and_resumed_gives_the_same_bytes(words, tmp_path, environment):
     summary = json.loads((straight / "r" / "summary.json").read_text())
     assert summary["accuracy_int8"] > 0.6
     assert summary["operations"] <= 1e6
+    assert summary["processor_s"] > 0
     assert (straight / "r" / "growth.png").stat().st_size > 5000
     run = resolve("r", None, straight)
     assert run.labels == ("_silence_", "_unknown_", "tone400", "tone900")
@@ -191,6 +192,12 @@ def test_a_run_that_grew_alike_is_gone_on_from(tmp_path):
 def test_no_other_run_is(tmp_path, config, growth):
     neighbour(tmp_path, config, DONE | {"growth": growth})
     assert grow.grown_alike(tmp_path, OWN, "cpu") is None
+
+
+def test_time_goes_on_where_it_was(monkeypatch):
+    monkeypatch.setattr(grow.time, "monotonic", lambda: 100.0)
+    monkeypatch.setattr(grow.time, "process_time", lambda: 40.0)
+    assert grow.Spent(7.0, 3.0).since(grow.Spent(90.0, 39.0)) == grow.Spent(17.0, 4.0)
 
 
 def test_ranges_and_qat_as_they_are_typed():
