@@ -13,7 +13,7 @@ from export.shape import NetShape
 from kws_grow.augment import Augmentation, CodeSource, generator_for
 from kws_grow.config import Schedule
 from kws_grow.network import DsCnn
-from kws_grow.training import make_optimizer, train_epoch
+from kws_grow.training import keep_freed_memory, make_optimizer, train_epoch
 
 CLIPS_A_LABEL = 400
 
@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=cores())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    keep_freed_memory()
     s, net = Schedule(), DsCnn(NetShape((arguments.width,) * 5)).to(arguments.device)
     source = CodeSource(noise_clips(), arguments.device, Augmentation())
     optimizer = make_optimizer(net, s.momentum, s.weight_decay)

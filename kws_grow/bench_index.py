@@ -36,7 +36,7 @@ from kws_grow.splitting import (
     rayleigh_pass,
     row_dot,
 )
-from kws_grow.training import make_optimizer, train_epoch
+from kws_grow.training import keep_freed_memory, make_optimizer, train_epoch
 
 OUT = Path("docs") / "results" / "index"
 JUDGED_CLIPS, BATCH = 4096, 256
@@ -74,6 +74,7 @@ def main() -> None:
     arguments = parser.parse_args()
     seeds = [seed_of(text) for text in arguments.seeds.split()] or parser.error("SEEDS: at least one")
     torch.set_num_threads(1)
+    keep_freed_memory()
     dataset = load(arguments.data, None)
     source = CodeSource(dataset, "cpu", Augmentation(), Schedule().min_epoch_clips)
     studies = [study(source, len(dataset.labels), seed, arguments.every) for seed in seeds]
