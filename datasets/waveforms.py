@@ -41,16 +41,35 @@ def labelled_clips(folder: Path, labels: Sequence[str]) -> list[tuple[Path, int]
     """(path, label index) of every WAV of a folder with one sub-folder a label, sorted.
 
     Words that are no label count as unknown (-1 where there is no such label); _silence_ and folders that start with
-    '_' are left out where they are no label. UserError where nothing is left.
+    '_' are left out where they are no label; a line on stderr says which. UserError where nothing is left.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; {LAYOUT}")
-    found = [(path, label_index(path.parent.name, labels)) for path in sorted(folder.glob("*/[!.]*"))
-             if path.suffix.lower() == ".wav" and (path.parent.name in labels or path.parent.name[0] not in "_.")]
+        raise UserError(f"{folder}: {'is no folder' if folder.exists() else 'no such folder'}; {LAYOUT}")
+    wavs = [path for path in sorted(folder.glob("*/[!.]*")) if path.suffix.lower() == ".wav"]
+    found = [(path, label_index(path.parent.name, labels)) for path in wavs
+             if path.parent.name in labels or path.parent.name[0] not in "_."]
     if not found:
         raise UserError(f"{folder}: no clips in it; {LAYOUT}")
+    tell_strangers(sorted({path.parent.name for path in wavs} - set(labels)), labels)
     return found
+
+
+def tell_strangers(names: Sequence[str], labels: Sequence[str]) -> None:
+    """What becomes of folders that are no label, and which of them were perhaps meant to be one."""
+    left_out = [name for name in names if name[0] in "_."]
+    words = [name for name in names if name not in left_out]
+    for those, fate in ((words, f"count as {UNKNOWN}" if UNKNOWN in labels else "count for no accuracy"),
+                        (left_out, "are left out")):
+        if those:
+            print(f"folders that are no label {fate}: {', '.join(those)}", file=sys.stderr)
+    plain = {_plain(label): label for label in labels}
+    if nearly := [f"{name!r} (label: {plain[_plain(name)]})" for name in names if _plain(name) in plain]:
+        print(f"warning: nearly a label, but none: {', '.join(nearly)}", file=sys.stderr)
+
+
+def _plain(name: str) -> str:
+    return name.strip("_ ").lower()
 
 
 def label_index(word: str, labels: Sequence[str]) -> int:

@@ -125,6 +125,11 @@ def detector_folder(run: Run) -> Path:
     return run.folder if run.net_path is not None else Path("build") / run.name / "stream"
 
 
+def beside(tflite: Path) -> Path:
+    """Of a model that lies in a folder with others: small.tflite has small.detector.json."""
+    return tflite.with_suffix(f".{FILE}")
+
+
 def save_detector(detector: Detector, run: Run, graph: Graph) -> Path:
     """Write detector.json; returns its path."""
     path = detector_folder(run) / FILE
@@ -135,13 +140,13 @@ def save_detector(detector: Detector, run: Run, graph: Graph) -> Path:
 
 def detector_of(run: Run, graph: Graph) -> tuple[Detector, str]:
     """The detector of a net, and where its threshold is from: detector.json of `make stream` in detector_folder(),
-    or beside the model; else the default. A detector.json of another net is passed over. UserError for a damaged one,
-    and for a net whose input or scores firmware/stream does not take."""
+    or beside the model, there also by its name; else the default. A detector.json of another net is passed over.
+    UserError for a damaged one, and for a net whose input or scores firmware/stream does not take."""
     check_graph(graph)
-    for folder in (detector_folder(run), run.folder):
-        found = _read(folder / FILE)
+    for path in (detector_folder(run) / FILE, run.folder / FILE, beside(run.tflite_path)):
+        found = _read(path)
         if found and found.pop("model_sha256", None) == graph.sha256:
-            return _of_fields(found, folder / FILE, run, graph), str(folder / FILE)
+            return _of_fields(found, path, run, graph), str(path)
     _check_labels(run.labels, run.folder, graph)
     lacks = "" if run.named_labels else "; labels unknown, so silence is a word: `make stream LABELS=...`"
     return Detector.of(run.labels), f"default ({DEFAULT_THRESHOLD} of {SCORE_ONE}); `make stream` picks one{lacks}"

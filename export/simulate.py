@@ -10,27 +10,34 @@ from pathlib import Path
 import numpy as np
 
 from datasets.console import UserError, atomic_write, commit, finish, progress, run_command
-from datasets.features import dct_matrix, log_mel_codes
+from datasets.features import N_FRAMES, N_MELS, dct_matrix, log_mel_codes
 from datasets.load import load
 from datasets.waveforms import labelled_clips, read_clips
+from export.host_features import host_codes
 from export.net import load_net
 from export.onnx_writer import float_onnx, to_onnx
 from export.runs import Run, clips_name, input_quantizer, net_parser, resolve
 from export.tflite_reader import read_tflite
+from export.toolchain import host_compiler
 from export.witness import onnx_scores
 
+FIRMWARE, REFERENCE = "firmware's C", "float64 reference"  # the second is within one code of the first
 Z_95 = 1.959964  # standard normal quantile of a two-sided 95 % interval
 
 
 @dataclass(frozen=True)
 class LabelledCodes:
-    """What is simulated: codes uint8 [n, 49, 40], label indices [n], where they are from, and what was left out."""
+    """What is simulated: codes uint8 [n, 49, 40], label indices [n], where they are from, and what was left out.
+
+    features: that made the codes, FIRMWARE or REFERENCE.
+    """
 
     codes: np.ndarray
     labels: np.ndarray
     source: str
     list_sha256: str
     skipped: tuple[str, ...]
+    features: str = REFERENCE
 
 
 def main() -> None:
@@ -87,8 +94,21 @@ def _codes_of_folder(run: Run, folder: Path) -> LabelledCodes:
         print(f"skipped {len(skipped)} of {len(found)} clips, the first: {skipped[0]}", file=sys.stderr)
     if not len(waveforms):
         raise UserError(f"{folder}: none of its {len(found)} clips can be read; the first: {skipped[0]}")
-    codes = np.array([log_mel_codes(wave) for wave in progress(waveforms, "features", unit="clip")])
-    return LabelledCodes(codes, np.array([found[place][1] for place in places]), clips_name(folder), "", skipped)
+    codes, features = _codes_of(waveforms)
+    labels = np.array([found[place][1] for place in places])
+    return LabelledCodes(codes, labels, clips_name(folder), "", skipped, features)
+
+
+def _codes_of(waveforms: np.ndarray) -> tuple[np.ndarray, str]:
+    """Codes as the board computes them, and by what; by the reference where this machine compiles no C."""
+    extract, features = host_codes, FIRMWARE
+    try:
+        host_compiler()
+    except UserError as error:
+        print(f"features by the {REFERENCE} instead of the {FIRMWARE}: {error}", file=sys.stderr)
+        extract, features = log_mel_codes, REFERENCE
+    codes = [extract(wave) for wave in progress(waveforms, "features", unit="clip")]
+    return np.array(codes).reshape(len(waveforms), N_FRAMES, N_MELS), features
 
 
 def int8_predictions(tflite: bytes, codes: np.ndarray) -> np.ndarray:
@@ -133,6 +153,7 @@ def summarize(run: Run, clips: LabelledCodes, confusion: np.ndarray) -> dict:
         summary["accuracy_float"] = float((float_predictions(run.net_path, clips.codes) == clips.labels).mean())
     return summary | {
         "dataset": run.dataset, "simulated_on": clips.source, "list_sha256": clips.list_sha256,
+        "features": clips.features,
         "skipped": list(clips.skipped), "labels": list(run.labels), "recall": _recalls(confusion, run.labels),
         "confusion": confusion.tolist()}
 

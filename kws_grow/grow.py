@@ -480,7 +480,7 @@ def summary_of(growth: Growth, config: GrowConfig, task: Task, dataset: Dataset,
     board, shape = task.tariff.board, growth.net.shape
     price = task.tariff.shape(shape)
     return accuracies(growth, config, dataset, folder, rows) | {
-        "clips": len(dataset.validation.labels), **summary_of_price(price),
+        "clips": len(dataset.validation.labels), "clips_dev": len(dataset.dev.labels), **summary_of_price(price),
         "widths": list(shape.widths), "depths": list(shape.depths), "strides": list(shape.strides),
         "reference": config.reference and config.reference.run, "config": config.digest(),
         "rounds": growth.rounds, "epochs": growth.epochs,

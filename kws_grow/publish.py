@@ -13,6 +13,8 @@ from datasets.console import Parser, UserError, atomic_write, commit, finish, ru
 from datasets.log_mel import find_images
 from export.boards import board_names, load_board
 from export.cost import Tariff, summary_of_price
+from export.detector import Detector
+from export.duty import DutyCycle
 from export.graph import Graph
 from export.metadata import Metadata, metadata_of, with_metadata
 from export.net import SAFETENSORS, load_net, save_net
@@ -31,7 +33,12 @@ IMAGES = ("The recordings came as uint8 log-mel images that had been JPEG-compre
           "the accuracies below are on such images, and `_unknown_` is such words.")
 LICENCE = ("The weights, and whatever is exported from them, carry no obligation: no notice is needed. The repository "
            "is under Apache-2.0 (`LICENSE`).")
+TOLD = ("accuracy_float", "accuracy_int8", "method", "budget", "board", "seed", "kernels", "dataset", "list_sha256",
+        "labels", "widths")  # of a run's summary
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+UNHEARD = ("Its firmware tells words by a stated threshold: `make stream MODEL=` picks one on dev and measures false "
+           "accepts.")
+INFERENCES_PER_S = Detector.of(("any",)).inferences_per_s
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,7 @@ class Card:
 
     summary: the run's. simulated: of simulate(). prices: by board, as
     summaries name them, with core and cycles_source, or "left_out". seeds: a line about other seeds, empty without.
+    detector: of what firmware hears words by.
     """
 
     name: str
@@ -49,6 +57,7 @@ class Card:
     files: dict[str, bytes]
     command: str
     seeds: str = ""
+    detector: str = UNHEARD
 
 
 def main() -> None:
@@ -75,12 +84,11 @@ def name_of(text: str) -> str:
 
 def simulate(run: Run, data: Path | None = None) -> dict:
     """What `make simulate` says of the run on its validation, and whether the data are the images (IMAGES). UserError
-    where that is not what the run itself found."""
-    source = data or run.data
+    where that is not what the run itself found, or where the run is of another version."""
+    its, source = summary_of(run), data or run.data
     clips = read_codes(run, source, None)
     found = int8_predictions(run.tflite_path.read_bytes(), clips.codes)
     simulated = summarize(run, clips, confusion_matrix(clips.labels, found, len(run.labels)))
-    its = summary_of(run)
     for key in ("list_sha256", "accuracy_int8"):
         if simulated[key] != its[key]:
             raise UserError(f"{run.folder}: {key} is {its[key]} in its summary.json and {simulated[key]} on "
@@ -89,16 +97,17 @@ def simulate(run: Run, data: Path | None = None) -> dict:
 
 
 def summary_of(run: Run) -> dict:
-    return json.loads((run.folder / "summary.json").read_text())
+    """UserError where it lacks what a card tells."""
+    summary = json.loads((run.folder / "summary.json").read_text())
+    if missing := [key for key in TOLD if key not in summary]:
+        raise UserError(f"{run.folder}: its summary.json tells no {missing[0]}; it is of another version, grow it "
+                        "again")
+    return summary
 
 
 def publish(run: Run, name: str, models: Path, simulated: dict) -> Card:
     """Write the three files. simulated: of simulate(run). UserError where the run is of another version."""
     summary = summary_of(run)
-    missing = [key for key in ("accuracy_float", "method", "budget", "seed", "kernels") if key not in summary]
-    if missing:
-        raise UserError(f"{run.folder}: its summary.json tells no {missing[0]}; it is of another version, grow it "
-                        "again")
     path = models / f"{name}.tflite"
     with atomic_write(path) as temporary:
         temporary.write_bytes(_telling(run))
@@ -106,11 +115,13 @@ def publish(run: Run, name: str, models: Path, simulated: dict) -> Card:
     return write_card(models, name, summary, simulated, summary.get("command", ""))
 
 
-def write_card(models: Path, name: str, summary: dict, simulated: dict, command: str, seeds: str = "") -> Card:
-    """models/NAME.md of the weights that are there. command, seeds: see Card."""
+def write_card(models: Path, name: str, summary: dict, simulated: dict, command: str, seeds: str = "",
+               detector: str = UNHEARD) -> Card:
+    """models/NAME.md of the weights that are there. command, seeds, detector: see Card."""
     path = models / f"{name}.tflite"
     files = {each.name: each.read_bytes() for each in (path, path.with_suffix(SAFETENSORS))}
-    card = Card(name, summary, simulated, prices_of(read_tflite(path), summary["kernels"]), files, command, seeds)
+    prices = prices_of(read_tflite(path), summary["kernels"])
+    card = Card(name, summary, simulated, prices, files, command, seeds, detector)
     with atomic_write(path.with_suffix(".md")) as temporary:
         temporary.write_text(document(card))
     return card
@@ -140,8 +151,10 @@ def _price(graph: Graph, name: str, kernels: str) -> dict:
         return {"core": board.core, "left_out": str(error)}
     price = summary_of_price(tariff.graph(graph))
     fits = price["flash_bytes"] <= board.flash_bytes and price["ram_bytes"] <= board.ram_bytes
-    return {**price, "core": board.core, "title": board.title, "fits": fits, "costs_hash": tariff.costs_hash,
-            "cycles_source": tariff.costs.cycles_source, "pj_per_cycle_source": board.power.pj_per_cycle_source}
+    duty = DutyCycle(board, price["cycles_per_frame"], price["cycles"], INFERENCES_PER_S)
+    return {**price, "core": board.core, "title": board.title, "fits": fits, "share": duty.share,
+            "costs_hash": tariff.costs_hash, "cycles_source": tariff.costs.cycles_source,
+            "pj_per_cycle_source": board.power.pj_per_cycle_source}
 
 
 def accuracies(card: Card) -> dict:
@@ -170,10 +183,11 @@ def head(card: Card) -> str:
 def use(card: Card) -> str:
     rows = [[f"`{name}`", f"{len(content):,}", f"`{hashlib.sha256(content).hexdigest()[:16]}`"]
             for name, content in card.files.items()]
-    return (f"## Use\n\n    make export-mcu MODEL=models/{card.name}.tflite BOARD=nano33ble\n"
+    return (f"## Use\n\n    make export-mcu MODEL=models/{card.name}.tflite BOARD={card.summary['board']}\n"
             f"    make simulate MODEL=models/{card.name}.tflite CLIPS=DIR\n\n"
             "Labels and feature settings are in the .tflite (metadata `kws-grow`, JSON); the float weights, batch norm "
-            "folded, are in the .safetensors.\n\n" + markdown_table(["file", "bytes", "SHA-256 begins"], rows))
+            f"folded, are in the .safetensors. {card.detector}\n\n"
+            + markdown_table(["file", "bytes", "SHA-256 begins"], rows))
 
 
 def data(card: Card) -> str:
@@ -222,17 +236,19 @@ def costs(card: Card) -> str:
                             if key in price)
     size = (f"{whole['operations'] / 1e6:.3f} M operations and {whole['memory_bytes'] / 1e3:.1f} kB (\"Hello Edge\") "
             if "operations" in whole else "")
-    header = ["board", "core", "instructions", "cycles", "ms", "uJ", "flash, B", "RAM, B", "fits"]
+    header = ["board", "core", "instructions", "cycles", "ms", "uJ", "flash, B", "RAM, B", "fits",
+              f"core, {INFERENCES_PER_S:g} a second"]
     return (f"## Cost on each board\n\n{size}an inference, features not included; `{card.summary['kernels']}` kernels, "
             f"predicted by the costs measured of the code.\n\n{markdown_table(header, rows)}\n\n" + "\n".join(sources))
 
 
 def price_row(name: str, price: dict) -> list[str]:
     if "left_out" in price:
-        return [name, price["core"], *["not calibrated"] * 6, ""]
+        return [name, price["core"], *["not calibrated"] * 6, "", ""]
     return [name, price["core"], f"{price['instructions_per_inference']:,}", f"{price['cycles']:,}",
             f"{price['latency_ms']:.1f}", f"{price['energy_uj']:.0f}", f"{price['flash_bytes']:,}",
-            f"{price['ram_bytes']:,}", "yes" if price["fits"] else "no"]
+            f"{price['ram_bytes']:,}", "yes" if price["fits"] else "no",
+            f"{100 * price['share']:.0f} %{'' if price['share'] <= 1 else ', does not keep up'}"]
 
 
 if __name__ == "__main__":

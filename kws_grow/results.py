@@ -4,7 +4,6 @@ a recipe are grown where they are named, and told beside it in docs/results/abla
 
 import json
 import shutil
-import subprocess
 import sys
 from argparse import Namespace
 from dataclasses import asdict, dataclass
@@ -12,17 +11,18 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
-from datasets.console import Parser, UserError, atomic_write, commit, finish, run_command
+from datasets.console import Parser, UserError, commit, finish, run_command
 from export.boards import load_board
 from export.budget import board_limits, parse_budget
 from export.cost import Cost
-from export.runs import resolve
+from export.runs import Run, resolve
 from export.shape import NetShape
 from kws_grow.ablations import Worth, changed, fine_tuning, write_ablations
 from kws_grow.comparison import ACCURACIES, Spread
+from kws_grow.deployment import deploy, fact_paths, is_deployed
 from kws_grow.grow import seed_of
-from kws_grow.jobs import last_line, parse_units, run_units
-from kws_grow.publish import MODELS, publish, simulate
+from kws_grow.jobs import parse_units, run_units
+from kws_grow.publish import MODELS
 from kws_grow.recipes import ABLATED, ABLATIONS, RECIPES, Recipe, known_recipes
 from kws_grow.results_report import Net, draw_net, write_index
 from kws_grow.rows import keep_files, read_files, tariff_of
@@ -30,8 +30,6 @@ from kws_grow.rows import keep_files, read_files, tariff_of
 OUT, LOGS = Path("docs") / "results", Path("build") / "results"
 ABLATED_NETS = "ablations"  # folder beside the nets
 KEPT = "model.tflite"  # of a seed, beside its row; the best one's float weights are published
-DEPLOYED = ("simulate.json", "export.json", "verify.json")
-VERIFIED_ROWS = "200"
 
 
 @dataclass(frozen=True)
@@ -90,9 +88,9 @@ class Plan:
 
     @property
     def all(self) -> tuple[Unit, ...]:
-        """With what the other recipes' table asks for: the report tells of them too."""
-        others = [recipe for recipe in RECIPES.values() if recipe not in self.recipes]
-        return (*self.units, *(Unit(recipe, seed) for recipe in others for seed in recipe.seeds))
+        """With every seed of the recipes' table: the report tells of them too."""
+        of_table = (Unit(recipe, seed) for recipe in RECIPES.values() for seed in recipe.seeds)
+        return tuple(dict.fromkeys((*self.units, *of_table)))
 
     def folder(self, unit: Unit) -> Path:
         return self.home(unit.recipe) / f"s{unit.seed}"
@@ -155,7 +153,7 @@ def state_of(plan: Plan) -> State:
     """Of all nets, and of every seed of theirs that is there. UserError names a damaged one."""
     found = [read_kept(folder.parent, recipe) for recipe in (*RECIPES.values(), *ABLATIONS.values())
              for folder in sorted(plan.home(recipe).glob("s*/row.json"))]
-    stale = {kept.unit: why for kept in found if (why := why_stale(kept))}
+    stale = {kept.unit: why for kept in found if (why := why_stale(kept) or other_data(kept, found))}
     return State({kept.unit: kept for kept in found if kept.unit not in stale}, stale,
                  tuple(unit for unit in plan.all if unit not in {kept.unit for kept in found}))
 
@@ -172,6 +170,13 @@ def why_stale(kept: Kept) -> str:
     limits = parse_budget(kept.unit.recipe.budget).tightened(board_limits(load_board(kept.config["board"])))
     broken = limits.broken_by(kept.cost)
     return f"exceeds its budget by the present prices ({', '.join(broken)})" if broken else ""
+
+
+def other_data(kept: Kept, found: list[Kept]) -> str:
+    """Whether the first seed of its net that is no other recipe's learnt from other clips; empty where it did not."""
+    first = next(each for each in found if each.unit.recipe == kept.unit.recipe and not why_stale(each))
+    same = kept.config["dataset_sha256"] == first.config["dataset_sha256"]
+    return "" if same else f"learnt from other clips than seed {first.unit.seed}"
 
 
 def told(state: State) -> str:
@@ -214,53 +219,22 @@ def deploy_all(plan: Plan, state: State) -> dict[str, str]:
     failed = {}
     for recipe in (recipe for recipe in plan.recipes if recipe.name in RECIPES):
         best = state.best(recipe)
-        if best is None or is_deployed(best, plan):
+        if best is None or is_deployed(best.model_sha256, recipe, plan.home(recipe), plan.models):
             continue
+        print(f"{recipe.name}: seed {best.unit.seed} is best on dev", flush=True)
         try:
-            deploy(best, plan)
+            deploy(run_of(best, plan), best.model_sha256, recipe, plan.home(recipe), plan.models, plan.data, LOGS)
         except UserError as error:
             failed[recipe.name] = str(error)
     return failed
 
 
-def is_deployed(best: Kept, plan: Plan) -> bool:
-    """Whether all files are there, and of this net."""
-    name = best.unit.recipe.name
-    published = [plan.models / f"{name}{suffix}" for suffix in (".tflite", ".safetensors", ".md")]
-    facts = [plan.out / name / file for file in DEPLOYED]
-    return all(path.is_file() for path in (*published, *facts)) and all(
-        json.loads(path.read_text())["model_sha256"] == best.model_sha256 for path in facts)
-
-
-def deploy(best: Kept, plan: Plan) -> None:
-    """Simulate, publish, export, verify. UserError where one fails, or where the run's folder is gone."""
-    recipe, folder = best.unit.recipe, plan.out / best.unit.recipe.name
-    print(f"{recipe.name}: seed {best.unit.seed} is best on dev", flush=True)
+def run_of(best: Kept, plan: Plan) -> Run:
+    """UserError where its folder is gone."""
     if not (plan.runs / best.unit.name).is_dir():
         raise UserError(f"{plan.runs / best.unit.name} is gone, and its float weights with it; delete {best.folder}, "
                         "and the same command grows it again")
-    run = resolve(best.unit.name, None, plan.runs)
-    simulated = simulate(run, plan.data)
-    publish(run, recipe.name, plan.models, simulated)
-    model = ["--model", str(plan.models / f"{recipe.name}.tflite")]
-    facts = (simulated, ask(recipe, "export.mcu", [*model, "--board", recipe.board]),
-             ask(recipe, "export.verify", [*model, "--limit", VERIFIED_ROWS]))
-    for name, summary in zip(DEPLOYED, facts, strict=True):
-        with atomic_write(folder / name) as temporary:
-            temporary.write_text(json.dumps(summary | {"model_sha256": best.model_sha256}, indent=1) + "\n")
-
-
-def ask(recipe: Recipe, module: str, options: list[str]) -> dict:
-    """The summary of another command. UserError, with its last line, where it fails."""
-    out, log = LOGS / recipe.name / module, LOGS / f"{recipe.name}-{module}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    print(f"{recipe.name}: {module}, log in {log}", flush=True)
-    with log.open("wb") as file:
-        done = subprocess.run([sys.executable, "-m", "datasets.launch", module, *options, "--out", str(out)],
-                              stdin=subprocess.DEVNULL, stdout=file, stderr=file)
-    if done.returncode:
-        raise UserError(f"{module}: {last_line(log).removeprefix('error: ')}")
-    return json.loads((out / "summary.json").read_text())
+    return resolve(best.unit.name, None, plan.runs)
 
 
 def report(plan: Plan, state: State, failed: dict[str, str]) -> None:
@@ -295,13 +269,13 @@ def ablation(state: State, whole: Recipe, without: Recipe) -> Worth:
 
 def net_of(recipe: Recipe, plan: Plan, state: State) -> Net:
     """Everything that is known of a net. Facts of another seed than the chosen one are not its."""
-    best, kept, folder = state.best(recipe), state.of(recipe), plan.out / recipe.name
+    best, kept, folder = state.best(recipe), state.of(recipe), plan.home(recipe)
     absent = [f"seed {unit.seed} is missing" for unit in state.missing if unit.recipe == recipe]
     absent += [f"seed {unit.seed} is stale: {why}" for unit, why in state.stale.items() if unit.recipe == recipe]
     if best is None:
         return Net(recipe.name, recipe.board, {}, {}, (), (), tuple(absent))
-    facts = {name.removesuffix(".json"): json.loads((folder / name).read_text())
-             for name in DEPLOYED if is_deployed(best, plan)}
+    facts = {name: json.loads(path.read_text()) for name, path in fact_paths(folder).items()
+             if is_deployed(best.model_sha256, recipe, folder, plan.models)}
     absent += [] if facts else ["its best seed is not published yet"]
     return Net(recipe.name, recipe.board, summary_of(best, kept), facts, best.log,
                tuple(each.summary["accuracy_int8"] for each in kept), tuple(absent))

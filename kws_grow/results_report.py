@@ -67,14 +67,24 @@ def draw_net(net: Net, folder: Path, models: Path) -> None:
     if net.facts:
         simulated = net.facts["simulate"]
         draw_confusion(np.array(simulated["confusion"]), tuple(simulated["labels"]), folder / "confusion.png")
-        write_card(models, net.name, net.summary, simulated, command(net), seeds_line(net))
+        write_card(models, net.name, net.summary, simulated, command(net), seeds_line(net),
+                   detector_line(net))
     with atomic_write(folder / "summary.json") as temporary:
         temporary.write_text(json.dumps({**net.summary, "missing": list(net.absent)}, indent=2) + "\n")
 
 
 def command(net: Net) -> str:
-    """That grows the chosen seed again."""
+    """That grew the chosen seed; it does so again once its row is deleted."""
     return f'make results NAMES={net.name} SEEDS={net.summary["seed"]}'
+
+
+def detector_line(net: Net) -> str:
+    """By what the firmware hears words, as measured on long audio."""
+    s = net.facts["stream"]
+    return (f"Firmware made of it takes the threshold of `{net.name}.detector.json`, picked on dev for "
+            f"{s['fa_per_hour_wanted']:g} false accept an hour: on validation {s['false_accepts']} in "
+            f"{s['minutes']:.0f} minutes without keywords ({s['false_accepts_per_hour_95']} an hour, 95 %), and "
+            f"{percent(s['false_reject_rate'])} of {s['keywords']:,} keywords missed (docs/stream.md).")
 
 
 def seeds_line(net: Net) -> str:
@@ -126,7 +136,7 @@ def opening(nets: list[Net], failed: dict[str, str], out: Path) -> list[str]:
 
 
 HEAD = ["net", "budget", "int8, validation", "95 % interval", "over seeds", "float", "operations", "channels", "board",
-        "ms", "uJ", "flash, B", "RAM, B", "equal rows"]
+        "ms", "uJ", "flash, B (linked)", "RAM, B (linked)", "equal rows"]
 
 
 def table_row(net: Net) -> list[str]:
@@ -135,12 +145,19 @@ def table_row(net: Net) -> list[str]:
     if not s:
         return [net.name, *["missing"] * (len(HEAD) - 1)]
     low, high = facts["simulate"]["accuracy_int8_95"] if facts else (None, None)
-    rows = f"{facts['verify']['equal_rows']} of {facts['verify']['rows']}" if facts else "not published"
+    sizes = [f"{s[key]:,}" + (f" ({facts['export'][key]:,})" if facts else "") for key in ("flash_bytes", "ram_bytes")]
+    rows = verified(facts["verify"]) if facts else "not published"
     over = f"{spread(s['over_seeds']['accuracy_int8'])}, n = {len(s['seeds'])}"
     return [f"<a href='#{net.name}'>{net.name}</a>", f"<code>{escape(s['budget'])}</code>",
             f"<b>{percent(s['accuracy_int8'])}</b>", f"{percent(low)} to {percent(high)}" if facts else "", over,
             percent(s["accuracy_float"]), f"{s['operations'] / 1e6:.3f} M", ", ".join(map(str, s["widths"])), net.board,
-            f"{s['latency_ms']:.1f}", f"{s['energy_uj']:.0f}", f"{s['flash_bytes']:,}", f"{s['ram_bytes']:,}", rows]
+            f"{s['latency_ms']:.1f}", f"{s['energy_uj']:.0f}", *sizes, rows]
+
+
+def verified(found: dict) -> str:
+    """"200 of 200, 6 cores"; what could not be asked, too."""
+    left_out = f", without {', '.join(map(str, found['left_out']))}" if found["left_out"] else ""
+    return f"{found['equal_rows']} of {found['rows']}, {len(found['boards'])} cores" + escape(left_out)
 
 
 def published_row(net: PublishedNet) -> list[str]:

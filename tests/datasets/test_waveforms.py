@@ -39,7 +39,24 @@ def test_labels_in_another_order_and_without_unknown(clips):
     assert found == {"no": 0, "yes": 1, "bed": -1}
 
 
+def test_folders_that_are_no_label_are_named(tmp_path, make_words, capsys):
+    make_words(tmp_path / "clips", {"Yes ": 1, "silence": 1, "bed": 1, "_noise_": 1, "no": 1})
+    labelled_clips(tmp_path / "clips", LABELS)
+    assert capsys.readouterr().err.splitlines() == [
+        "folders that are no label count as _unknown_: Yes , bed, silence",
+        "folders that are no label are left out: _noise_",
+        "warning: nearly a label, but none: 'Yes ' (label: yes), 'silence' (label: _silence_)"]
+    labelled_clips(tmp_path / "clips", ("yes", "no"))
+    assert "folders that are no label count for no accuracy: Yes , bed, silence" in capsys.readouterr().err
+    make_words(tmp_path / "labels", {"yes": 1, "_unknown_": 1})
+    labelled_clips(tmp_path / "labels", LABELS)
+    assert capsys.readouterr().err == ""
+
+
 def test_no_clips(tmp_path):
+    (tmp_path / "a.wav").touch()
+    with pytest.raises(UserError, match="a.wav: is no folder; allowed"):
+        labelled_clips(tmp_path / "a.wav", LABELS)
     with pytest.raises(UserError, match="nowhere: no such folder; allowed: one sub-folder of WAVs a label"):
         labelled_clips(tmp_path / "nowhere", LABELS)
     with pytest.raises(UserError, match="no clips in it"):

@@ -85,6 +85,8 @@ def test_a_model_brings_its_labels_along(tmp_path, monkeypatch):
     assert detector_of(run, graph)[0] == PICKED
     path.rename(tmp_path / FILE)
     assert detector_of(run, graph)[0] == PICKED
+    (tmp_path / FILE).rename(tmp_path / "net.detector.json")
+    assert detector_of(run, graph) == (PICKED, str(tmp_path / "net.detector.json"))
 
 
 def test_another_nets_detector_is_passed_over(run):

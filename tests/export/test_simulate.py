@@ -13,6 +13,7 @@ from datasets.features import dct_matrix, log_mel_codes
 from datasets.wav import write_wav
 from datasets.waveforms import labelled_clips, read_clips
 from export import simulate
+from export.host_features import host_codes
 from export.net import save_net
 from export.onnx_writer import float_onnx
 from export.runs import Run, input_quantizer, resolve
@@ -117,12 +118,28 @@ def test_clips_folder(tmp_path, clips, monkeypatch, capsys):
 
 
 def test_clips_are_what_the_board_would_see(tmp_path, clips):
+    """By the firmware's integers, which now and then are a code beside the reference."""
     write_run(tmp_path / "runs" / "one")
     run = resolve("one", None, tmp_path / "runs")
     found = simulate.read_codes(run, None, clips)
     waves, places, _ = read_clips([path for path, _ in labelled_clips(clips, LABELS)])
-    np.testing.assert_array_equal(found.codes[0], log_mel_codes(waves[0]))
+    np.testing.assert_array_equal(found.codes, host_codes(waves))
+    assert (found.codes != np.array([log_mel_codes(wave) for wave in waves])).any()
+    assert found.features == simulate.FIRMWARE
     assert len(places) == len(found.codes) == len(found.labels)
+
+
+def test_without_a_compiler_the_reference_serves_and_is_named(tmp_path, clips, monkeypatch, capsys):
+    def none_here():
+        raise UserError("no working C compiler")
+    monkeypatch.setattr(simulate, "host_compiler", none_here)
+    write_run(tmp_path / "runs" / "one")
+    summary = simulated(monkeypatch, tmp_path, "--clips", clips)
+    assert summary["features"] == simulate.REFERENCE
+    assert "instead of the firmware's C: no working C compiler" in capsys.readouterr().err
+    waves, _, _ = read_clips([path for path, _ in labelled_clips(clips, LABELS)])
+    found = simulate.read_codes(resolve("one"), None, clips)
+    np.testing.assert_array_equal(found.codes, [log_mel_codes(wave) for wave in waves])
 
 
 def test_clips_that_cannot_be_read_are_one_line(tmp_path):

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from export.kernels import DEFAULT
+from export.runs import Run
 from export.simulate import LabelledCodes, int8_predictions
 from kws_grow import jobs
-from kws_grow.config import GrowConfig, Quantization
+from kws_grow.config import GrowConfig
 from kws_grow.recipes import Recipe
 
-COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "results" / "small-energy-aware"
+RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
+COMMITTED, OTHER = RESULTS / "small-energy-aware", RESULTS / "small-random"
 NET = {"widths": [52, 68, 60, 56, 120], "depths": [0] * 5, "strides": [1] * 4}
 LABELS = tuple(json.loads((COMMITTED / "summary.json").read_text())["labels"])
 LOG = ({"epoch": 1, "phase": "round 0", "loss": 2.0, "dev_accuracy": 0.5, "widths": [16] * 5, "depths": [0] * 5},
@@ -22,36 +23,40 @@ LOG = ({"epoch": 1, "phase": "round 0", "loss": 2.0, "dev_accuracy": 0.5, "width
        {"epoch": 3, "phase": "final", "loss": 0.5, "dev_accuracy": 0.8, "widths": NET["widths"], "depths": [0] * 5})
 
 
-def clips(n: int = 60) -> LabelledCodes:
-    """Three quarters of them labelled as the committed net does."""
+def clips(run: Run, n: int = 60) -> LabelledCodes:
+    """Three quarters of them labelled as the run's net does."""
     codes = np.random.default_rng(0).integers(0, 256, (n, 49, 40)).astype(np.uint8)
-    labels = int8_predictions((COMMITTED / "model.tflite").read_bytes(), codes)
+    labels = int8_predictions(run.tflite_path.read_bytes(), codes)
     labels[::4] = (labels[::4] + 1) % len(LABELS)
     return LabelledCodes(codes, labels, "validation of speech_commands_v0.02", "ab" * 32, ())
 
 
 def config_of(recipe: Recipe, seed: int, **other) -> GrowConfig:
-    lists = {name: getattr(recipe, name) for name in ("seed_widths", "seed_depths", "seed_strides")}
-    config = GrowConfig("speech_commands_v0.02", "d", LABELS, recipe.board, (1, 2), DEFAULT, "of then", recipe.budget,
-                        recipe.method, seed, "cpu", recipe.threads, schedule=recipe.schedule, **lists,
-                        quantization=Quantization(qat=recipe.qat, qat_epochs=recipe.qat_epochs))
-    return replace(config, **other)
+    """Of a run by the recipe."""
+    return replace(recipe.config, **{"dataset_sha256": "d", "board_bytes": (1, 2), "costs_hash": "of then",
+                                     "seed": seed, "device": "cpu", **other})
 
 
 def summary_of(config: GrowConfig, **other) -> dict:
     return {"accuracy_int8": 0.75, "accuracy_float": 0.74, "accuracy_int8_dev": 0.8, "accuracy_float_dev": 0.79,
             "accuracy_int8_dev_without_qat": 0.78, "operations": 5_997_880, "clips": 60, "list_sha256": "ab" * 32,
             "dataset": config.dataset, "labels": list(LABELS), **NET,
-            "epochs": 3, "rounds": 1, "method": config.method, "budget": config.budget, "seed": config.seed,
+            "epochs": 3, "rounds": 1, "method": config.method, "budget": config.budget,
+            "board": config.board, "seed": config.seed,
             "kernels": config.kernels, "wall_s": 61.5, "finished": True, "ranges": "qat", "commit": "abc",
             "command": "python -m kws_grow.grow --seed 7", **other}
 
 
+def net_of(seed: int) -> Path:
+    """The folder that the net of a fabricated run of that seed is from."""
+    return OTHER if seed % 2 else COMMITTED
+
+
 def write_run(folder: Path, config: GrowConfig, **summary) -> Path:
-    """A finished run."""
+    """A finished run; those of odd seeds have another net."""
     folder.mkdir(parents=True)
     for name in ("model.tflite", "net.npz"):
-        shutil.copyfile(COMMITTED / name, folder / name)
+        shutil.copyfile(net_of(config.seed) / name, folder / name)
     (folder / "config.json").write_text(config.to_json())
     (folder / "summary.json").write_text(json.dumps(summary_of(config, **summary)))
     (folder / "growth.jsonl").write_text("".join(json.dumps(line) + "\n" for line in LOG))

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from fabricated import LABELS, clips, config_of, write_run
 
-from datasets.console import UserError
+from datasets.console import UserError, run_command
 from export.boards import board_names, load_board
 from export.cost import Tariff, summary_of_price
+from export.duty import DutyCycle
 from export.metadata import metadata_of
 from export.net import load_net
 from export.runs import resolve
@@ -24,7 +25,7 @@ CONFIG = config_of(RECIPES["small"], 7)
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    monkeypatch.setattr(publish, "read_codes", lambda *_: clips())
+    monkeypatch.setattr(publish, "read_codes", lambda run, *_: clips(run))
     write_run(tmp_path / "runs" / "r", CONFIG)
     return resolve("r", None, tmp_path / "runs")
 
@@ -35,7 +36,7 @@ def test_the_files_are_the_runs_net(run, tmp_path):
     assert sorted(path.name for path in models.iterdir()) == ["small.md", "small.safetensors", "small.tflite"]
     told = metadata_of(read_tflite(models / "small.tflite"))
     assert (told.labels, told.dataset) == (LABELS, "speech_commands_v0.02")
-    codes = clips().codes
+    codes = clips(run).codes
     assert np.array_equal(int8_predictions((models / "small.tflite").read_bytes(), codes),
                           int8_predictions(run.tflite_path.read_bytes(), codes))
     ours, theirs = load_net(models / "small.safetensors"), load_net(run.net_path)
@@ -80,7 +81,15 @@ def test_the_card_prices_every_board(run, tmp_path):
         price = summary_of_price(Tariff.of(load_board(name), CONFIG.kernels).graph(graph))
         row = next(line for line in document(card).splitlines() if line.startswith(f"| {name} |"))
         assert f"| {price['cycles']:,} | {price['latency_ms']:.1f} | {price['energy_uj']:.0f} |" in row
-        assert row.endswith("| yes |")
+        share = 100 * DutyCycle(load_board(name), price["cycles_per_frame"], price["cycles"], 5).share
+        assert row.endswith(f"| yes | {share:.0f} %{', does not keep up' * (share > 100)} |")
+
+
+def test_a_board_that_does_not_keep_up_is_told(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "INFERENCES_PER_S", 50)
+    card = publish.publish(run, "small", tmp_path / "models", simulate(run))
+    row = next(line for line in document(card).splitlines() if line.startswith("| nano33ble |"))
+    assert row.endswith(" %, does not keep up |")
 
 
 def test_a_core_without_costs_is_told(run, tmp_path, monkeypatch):
@@ -111,13 +120,17 @@ def test_other_data_than_the_runs_are_refused(run, key, value):
         simulate(run)
 
 
-def test_a_run_of_another_version_is_refused(run, tmp_path):
-    simulated, path = simulate(run), run.folder / "summary.json"
+@pytest.mark.parametrize("key", publish.TOLD)
+def test_a_run_of_another_version_is_refused(run, tmp_path, monkeypatch, capsys, key):
+    path = run.folder / "summary.json"
     summary = json.loads(path.read_text())
-    del summary["kernels"]
+    del summary[key]
     path.write_text(json.dumps(summary))
-    with pytest.raises(UserError, match="tells no kernels; .* grow it again"):
-        publish.publish(run, "small", tmp_path / "models", simulated)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["publish", "--run", "r", "--name", "small"])
+    with pytest.raises(SystemExit):
+        run_command(publish.main)
+    assert f"tells no {key}; " in capsys.readouterr().err or key == "labels"
     assert not (tmp_path / "models").exists()
 
 

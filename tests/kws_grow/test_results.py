@@ -6,19 +6,24 @@ import sys
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from fabricated import LOG, Command, clips, config_of, write_run
+from fabricated import LOG, Command, clips, config_of, net_of, write_run
 
 from datasets.console import UserError
 from export.cost import Tariff
-from kws_grow import architecture, grow, publish, published, recipes, results, results_report
+from export.net import load_net
+from export.runs import resolve
+from export.simulate import int8_predictions
+from kws_grow import architecture, deployment, grow, publish, published, recipes, results, results_report
 from kws_grow.ablations import Worth, changed, fine_tuning, write_ablations
 from kws_grow.architecture import draw, stages_of
+from kws_grow.augment import Augmentation
 from kws_grow.config import Schedule
 from kws_grow.markdown import to_html
 from kws_grow.published import PUBLISHED
 from kws_grow.recipes import ABLATED, ABLATIONS, RECIPES, Recipe, known_recipes
-from kws_grow.results import Unit, ask, deploy
+from kws_grow.results import Unit
 
 COPY = """
 import shutil, sys
@@ -28,37 +33,54 @@ fails == "True" and sys.exit("error: it broke")
 shutil.copytree(source, run, dirs_exist_ok=True)
 """
 SMALL = RECIPES["small"]
+ASKED = ["export.stream", "export.mcu", "export.verify"]
+ANSWERS = {
+    "export.stream": {"detector": "heard.json", "fa_per_hour_wanted": 1.0, "false_accepts": 3, "minutes": 60.2,
+                      "false_accepts_per_hour_95": "0.62 to 8.77", "false_reject_rate": 0.186, "keywords": 3703},
+    "export.mcu": {"flash_bytes": 69_900, "ram_bytes": 29_788},
+    "export.verify": {"rows": 200, "equal_rows": 200, "boards": ["m3", "m4"], "left_out": ["mps2-an500: no qemu"]}}
 
 
 class Bench(Command):
     """The command, without pictures.
 
-    dev: accuracy of a seed on dev, 0.8 where not told. fails: seeds that break. asked: modules that were.
+    dev: accuracy of a seed on dev, 0.8 where not told. fails: seeds that break. learnt: what the configuration of a
+    seed has otherwise. asked: modules that were. refuses: one of them that fails.
     """
 
     def __init__(self, base: Path, monkeypatch):
         super().__init__(base, monkeypatch, results, "--jobs", "2")
-        self.dev, self.fails, self.asked = {}, set(), []
-        monkeypatch.setattr(results, "ask", self.ask)
-        monkeypatch.setattr(publish, "read_codes", lambda *_: clips())
+        self.dev, self.fails, self.learnt, self.asked, self.refuses = {}, set(), {}, [], ""
+        monkeypatch.setattr(deployment, "ask", self.ask)
+        monkeypatch.setattr(publish, "read_codes", lambda run, *_: clips(run))
         for name, place in (("plot", 1), ("draw_confusion", 2)):
             monkeypatch.setattr(results_report, name, lambda *given, place=place: given[place].write_bytes(b"drawn"))
         monkeypatch.setattr(results_report, "plot_growth", lambda folder, _: (folder / "growth.png").write_bytes(b""))
+        (base / "heard.json").write_text('{"model_sha256": "x"}')
         monkeypatch.setattr(architecture, "draw", lambda *given: given[2].write_bytes(b""))
 
     def command(self, unit: Unit, plan) -> list[str]:
         prepared = self.base / "prepared" / str(len(list((self.base / "prepared").glob("*"))))
-        write_run(prepared, config_of(unit.recipe, unit.seed), accuracy_int8_dev=self.dev.get(unit.seed, 0.8))
+        config = config_of(unit.recipe, unit.seed, **self.learnt.get(unit.seed, {}))
+        write_run(prepared, config, accuracy_int8_dev=self.dev.get(unit.seed, 0.8))
         return [sys.executable, "-c", COPY, str(prepared), str(plan.runs / unit.name), unit.name,
                 str(unit.seed in self.fails)]
 
-    def ask(self, recipe: Recipe, module: str, options: list[str]) -> dict:
+    def ask(self, recipe: Recipe, module: str, options: list[str], logs: Path) -> dict:
         self.asked.append(module)
-        return {"rows": 200, "equal_rows": 200, "options": options}
+        assert Path(options[1]).is_file()
+        if module == self.refuses:
+            raise UserError(f"{module}: 1 of 200 rows differ")
+        return ANSWERS[module] | {"options": options}
 
     @property
     def page(self) -> str:
         return (self.base / "out" / "index.html").read_text()
+
+    @property
+    def models(self) -> dict[str, bytes]:
+        """Files of models/, but for cards, which every report writes."""
+        return {path.name: path.read_bytes() for path in (self.base / "models").iterdir() if path.suffix != ".md"}
 
     @property
     def card(self) -> str:
@@ -91,7 +113,9 @@ def test_the_options_of_a_recipe_make_its_run(recipe, monkeypatch):
     ("qat", False), ("qat_epochs", 99)])
 def test_a_run_by_another_recipe_is_known(name, value):
     other = replace(SMALL, **{name: value})
-    assert SMALL.differs(json.loads(config_of(other, 0).to_json())) == name
+    found = SMALL.differs(json.loads(config_of(other, 0).to_json())).split(", ")
+    fields = {each.removeprefix("quantization.").partition(".")[0] for each in found}
+    assert fields - {"index"} == {name}  # settings of another method are others
     assert other.digest != SMALL.digest
     assert replace(SMALL, seeds=(9,)).digest == SMALL.digest
 
@@ -114,7 +138,7 @@ def test_every_ablation_is_its_recipe_but_for_one_thing_and_another_net():
     assert ABLATED.keys() == ABLATIONS.keys()
     for name, whole in ABLATED.items():
         assert name not in RECIPES
-        assert re.fullmatch(rf"`{name}` \((schedule|seed_depths, seed_strides)\)",
+        assert re.fullmatch(rf"`{name}` \((schedule.final_epochs 25|seed_depths \[\]|seed_strides \[\])\)",
                             changed(RECIPES[whole], ABLATIONS[name]))
 
 
@@ -126,7 +150,7 @@ def test_an_ablation_is_grown_where_it_is_named_and_told_but_never_published(ben
     assert not (bench.base / "models" / "small-half.tflite").exists()
     assert "small-half" not in summary["results"]
     told = (bench.base / "out" / "ablations" / "table.md").read_text()
-    assert "| small | `small-half` (schedule) | 0, 1 | 85.00 | 85.00 | +0.00 (+0.00 to +0.00) |" in told
+    assert "| small | `small-half` (schedule.final_epochs 25) | 0, 1 | 85.00 | 85.00 | +0.00 (+0.00 to +0.00) |" in told
     assert "small-plain" not in told
     assert "small-half" in bench.page
     assert not any("small-half" in line for line in bench("--draw", "1")["missing"])
@@ -135,44 +159,87 @@ def test_an_ablation_is_grown_where_it_is_named_and_told_but_never_published(ben
 def test_an_ablation_tells_what_its_ingredient_is_worth(tmp_path):
     def of(seed: int, int8: float, untuned: float) -> dict:
         return {"seed": seed, "accuracy_int8_dev": int8, "accuracy_float_dev": int8 + 0.01, "wall_s": 60.0,
-                "operations": 2e6, "accuracy_int8_dev_without_qat": untuned}
+                "operations": 2e6, "accuracy_int8_dev_without_qat": untuned, "clips_dev": 1972}
     pairs = ((of(0, 0.95, 0.94), of(0, 0.93, 0)), (of(3, 0.96, 0.96), of(3, 0.95, 0)))
     write_ablations([Worth("small", "x", pairs), fine_tuning("small", [whole for whole, _ in pairs]),
                      Worth("large", "nobody ran", ())], tmp_path)
     table = (tmp_path / "table.md").read_text()
     assert "| small | x | 0, 3 | 95.50 | 94.00 | +1.50 (-4.85 to +7.85) | +1.50 " in table
-    assert "| 0, 3 | 95.50 | 95.00 | +0.50 (-5.85 to +6.85) | +0.00 " in table
+    assert "| 0, 3 | 95.50 | 95.00 | +0.50 (-5.85 to +6.85) |  | 2.000 |  | 1.0 |  |" in table
     assert "large" not in table
+    assert "to plus or minus 0.9 points" in table
+    write_ablations([Worth("large", "nobody ran", ())], tmp_path)
+    assert not (tmp_path / "table.md").exists()
 
 
 def test_only_what_is_missing_is_grown_and_the_best_on_dev_published(bench):
     bench.dev = {0: 0.81, 1: 0.83, 2: 0.82}
     found = bench("--names", "small", "--seeds", "0 1")["results"]["small"]
     assert (found["seed"], found["seeds"], len(bench.order)) == (1, [0, 1], 2)
-    assert bench.asked == ["export.mcu", "export.verify"]
+    assert bench.asked == ASKED
+    assert_published(bench, 1)
     assert "This is seed 1, the best on dev." in bench.card
     assert "    make results NAMES=small SEEDS=1\n" in bench.card
     assert sorted(path.name for path in (bench.base / "models").iterdir()) == [
-        "small.md", "small.safetensors", "small.tflite"]
+        "small.detector.json", "small.md", "small.safetensors", "small.tflite"]
     folder = bench.base / "out" / "small"
     assert sorted(path.name for path in folder.iterdir()) == [
-        "architecture.png", "confusion.png", "export.json", "growth.png", "s0", "s1", "simulate.json", "summary.json",
-        "verify.json"]
+        "architecture.png", "confusion.png", "export.json", "growth.png", "s0", "s1", "simulate.json", "stream.json",
+        "summary.json", "verify.json"]
     assert sorted(path.name for path in (folder / "s1").iterdir()) == ["growth.jsonl", "model.tflite", "row.json"]
     assert bench("--names", "small", "--seeds", "0 1 2")["results"]["small"]["seeds"] == [0, 1, 2]
-    assert (len(bench.order), bench.asked) == (3, ["export.mcu", "export.verify"])
+    assert (len(bench.order), bench.asked) == (3, ASKED)
     assert "Seeds 0, 1, 2, int8: 75.00 ± 0.00 % on validation, 82.00 ± 1.00 % on dev" in bench.card
+
+
+def assert_published(bench: Bench, seed: int):
+    """The net of that seed is what lies in models/."""
+    codes = clips(resolve(model=net_of(seed) / "model.tflite")).codes
+    published, its = ((folder / name).read_bytes() for folder, name in (
+        (bench.base / "models", "small.tflite"), (net_of(seed), "model.tflite")))
+    assert np.array_equal(int8_predictions(published, codes), int8_predictions(its, codes))
+    layers, wanted = (load_net(path).layers for path in (bench.base / "models" / "small.safetensors",
+                                                         net_of(seed) / "net.npz"))
+    assert all(np.array_equal(a.bias, b.bias) for a, b in zip(layers, wanted, strict=True) if b.bias is not None)
 
 
 def test_a_better_seed_takes_the_place_of_the_published_one(bench):
     bench("--names", "small", "--seeds", "0")
+    assert_published(bench, 0)
     bench.dev = {1: 0.9}
-    monkeyed = bench.base / "out" / "small" / "s1" / "model.tflite"
-    bench.monkeypatch.setattr(results.Kept, "model_sha256", property(lambda kept: str(kept.folder)))
     assert bench("--names", "small", "--seeds", "1")["results"]["small"]["seed"] == 1
-    assert len(bench.asked) == 4
-    assert json.loads((bench.base / "out/small/simulate.json").read_text())["model_sha256"] == str(Path("out/small/s1"))
-    assert monkeyed.is_file()
+    assert_published(bench, 1)
+    assert bench.asked == 2 * ASKED
+
+
+def test_another_net_in_its_place_is_replaced(bench):
+    """As `make publish NAME=small` leaves one."""
+    bench("--names", "small", "--seeds", "0")
+    (bench.base / "models" / "small.tflite").write_bytes((net_of(1) / "model.tflite").read_bytes())
+    assert "is not published yet" in bench("--draw", "1")["results"] or "is not published yet" in bench.page
+    bench("--names", "small", "--seeds", "0")
+    assert_published(bench, 0)
+    assert bench.asked == 2 * ASKED
+
+
+def test_facts_under_other_prices_are_found_again(bench, monkeypatch):
+    bench("--names", "small", "--seeds", "0")
+    path = bench.base / "out" / "small" / "export.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"costs_hash": "of then"}))
+    bench("--names", "small", "--seeds", "0")
+    assert bench.asked == 2 * ASKED
+
+
+def test_another_run_of_the_seeds_name_is_not_published(bench):
+    bench.dev = {0: 0.9}
+    bench("--names", "small", "--seeds", "0")
+    (bench.base / "models" / "small.tflite").unlink()
+    run = Path("runs") / Unit(SMALL, 0).name
+    (run / "model.tflite").write_bytes((net_of(1) / "model.tflite").read_bytes())
+    with pytest.raises(SystemExit):
+        bench("--names", "small", "--seeds", "0")
+    assert "another run than the seed that is kept" in bench.summary["failed"]["small"]
+    assert not (bench.base / "models" / "small.tflite").exists()
 
 
 def test_what_is_lost_of_the_published_files_is_written_again(bench):
@@ -206,15 +273,35 @@ def test_one_failure_leaves_the_others(bench, capsys):
     assert "small, seed 1 failed: it broke" in bench.page
 
 
-def test_a_net_whose_verification_fails_is_told_and_not_called_published(bench, monkeypatch):
-    def refuse(*_):
-        raise UserError("export.verify: 1 of 200 rows differ")
-    monkeypatch.setattr(results, "ask", refuse)
+@pytest.mark.parametrize("module", ASKED)
+def test_a_net_that_fails_is_told_and_takes_no_ones_place(bench, module):
+    bench("--names", "small", "--seeds", "0")
+    before = bench.models
+    bench.dev, bench.refuses = {1: 0.9}, module
     with pytest.raises(SystemExit):
-        bench("--names", "small", "--seeds", "0")
-    assert bench.summary["failed"] == {"small": "export.verify: 1 of 200 rows differ"}
+        bench("--names", "small", "--seeds", "1")
+    assert bench.summary["failed"] == {"small": f"{module}: 1 of 200 rows differ"}
     assert "its best seed is not published yet" in bench.page
-    assert "not published" in bench.page
+    assert bench.models == before
+
+
+@pytest.mark.parametrize(("learnt", "why"), [
+    ({"dataset": "synthetic"}, "grown by another recipe (differs in dataset)"),
+    ({"labels": ("_silence_", "_unknown_", "marvin")}, "grown by another recipe (differs in labels)"),
+    ({"augmentation": Augmentation(mel_masks=7)}, "grown by another recipe (differs in augmentation.mel_masks)"),
+    ({"dataset_sha256": "another"}, "learnt from other clips than seed 0")])
+def test_a_seed_of_other_data_does_not_count(bench, learnt, why):
+    bench.learnt, bench.dev = {1: learnt}, {1: 0.99}
+    summary = bench("--names", "small", "--seeds", "0 1")
+    assert (summary["results"]["small"]["seed"], summary["results"]["small"]["seeds"]) == (0, [0])
+    assert f"seed 1 is stale: {why}" in bench.page
+    assert_published(bench, 0)
+
+
+def test_every_seed_of_the_table_that_is_missing_is_told(bench):
+    bench("--names", "small", "--seeds", "1")
+    assert "missing: small: seed 0 is missing" in bench.page
+    assert "missing: small: seed 2 is missing" in bench.page
 
 
 def test_seeds_of_another_recipe_do_not_count_until_run_again(bench, monkeypatch, capsys):
@@ -222,8 +309,9 @@ def test_seeds_of_another_recipe_do_not_count_until_run_again(bench, monkeypatch
     monkeypatch.setitem(recipes.RECIPES, "small", replace(SMALL, qat_epochs=77))
     summary = bench("--names", "small", "--seeds", "0")
     assert (summary["seeds"], summary["seeds_stale"], len(bench.order)) == (0, 1, 1)
-    assert "small, seed 0: grown by another recipe (differs in qat_epochs); RERUN=1" in capsys.readouterr().out
-    assert "grown by another recipe (differs in qat_epochs)" in bench.page
+    why = "small, seed 0: grown by another recipe (differs in quantization.qat_epochs); RERUN=1"
+    assert why in capsys.readouterr().out
+    assert "grown by another recipe (differs in quantization.qat_epochs)" in bench.page
     summary = bench("--names", "small", "--seeds", "0", "--rerun", "1")
     assert (summary["seeds"], summary["seeds_stale"], len(bench.order)) == (1, 0, 2)
     assert bench.order[0] != bench.order[1]
@@ -255,7 +343,7 @@ def test_a_run_that_is_gone_is_told(bench):
     bench("--names", "small", "--seeds", "0")
     kept = results.read_kept(Path("out/small/s0"), RECIPES["small"])
     with pytest.raises(UserError, match=r"elsewhere/results-small-s0-\w{6} is gone, .*; delete out/small/s0"):
-        deploy(kept, results.Plan((), Path("out"), Path("elsewhere"), Path("models"), None, None, False))
+        results.run_of(kept, results.Plan((), Path("out"), Path("elsewhere"), Path("models"), None, None, False))
 
 
 def test_the_page_needs_no_other_file_and_marks_what_is_missing(bench):
@@ -275,14 +363,16 @@ def test_the_page_needs_no_other_file_and_marks_what_is_missing(bench):
         assert f"<p class=missing>missing: {line}</p>" in bench.page
     assert "<td>mixup &amp; &lt;co&gt;</td>" in bench.page
     assert "<b>75.00 %</b>" in bench.page
-    assert "<td>200 of 200</td>" in bench.page
+    assert "<td>200 of 200, 2 cores, without mps2-an500: no qemu</td>" in bench.page
+    assert " (69,900)</td>" in bench.page
+    assert "on validation 3 in 60 minutes without keywords (0.62 to 8.77 an hour, 95 %)" in bench.page
+    assert ", and 18.60 % of 3,703 keywords missed" in bench.page
     assert all(net.name in bench.page for net in PUBLISHED)
 
 
 def test_what_is_asked_of_another_command(tmp_path, monkeypatch):
-    monkeypatch.setattr(results, "LOGS", tmp_path)
     with pytest.raises(UserError, match="^export.mcu: no.tflite: No such file or directory; MODEL is an int8 .tflite$"):
-        ask(SMALL, "export.mcu", ["--model", "no.tflite"])
+        deployment.ask(SMALL, "export.mcu", ["--model", "no.tflite"], tmp_path)
 
 
 def test_published_points_say_where_they_are_from():
