@@ -12,6 +12,7 @@ import numpy as np
 from datasets.console import UserError, atomic_write, commit, finish, progress, run_command
 from datasets.features import N_FRAMES, N_MELS, dct_matrix, log_mel_codes
 from datasets.load import load
+from datasets.log_mel import find_images
 from datasets.waveforms import labelled_clips, read_clips
 from export.host_features import host_codes
 from export.net import load_net
@@ -22,6 +23,7 @@ from export.toolchain import host_compiler
 from export.witness import onnx_scores
 
 FIRMWARE, REFERENCE = "firmware's C", "float64 reference"  # the second is within one code of the first
+IMAGES = "images of the data"
 Z_95 = 1.959964  # standard normal quantile of a two-sided 95 % interval
 
 
@@ -29,7 +31,7 @@ Z_95 = 1.959964  # standard normal quantile of a two-sided 95 % interval
 class LabelledCodes:
     """What is simulated: codes uint8 [n, 49, 40], label indices [n], where they are from, and what was left out.
 
-    features: that made the codes, FIRMWARE or REFERENCE.
+    features: that made the codes: FIRMWARE, REFERENCE or IMAGES.
     """
 
     codes: np.ndarray
@@ -37,7 +39,7 @@ class LabelledCodes:
     source: str
     list_sha256: str
     skipped: tuple[str, ...]
-    features: str = REFERENCE
+    features: str
 
 
 def main() -> None:
@@ -82,7 +84,7 @@ def read_codes(run: Run, data: Path | None, clips: Path | None) -> LabelledCodes
     labels = np.array(order)[dataset.validation.labels]
     codes = np.ascontiguousarray(dataset.validation.codes[labels >= 0, ::2])
     return LabelledCodes(codes, labels[labels >= 0], f"validation of {dataset.name}", dataset.list_sha256,
-                         dataset.skipped)
+                         dataset.skipped, IMAGES if find_images(dataset.source) else REFERENCE)
 
 
 def _codes_of_folder(run: Run, folder: Path) -> LabelledCodes:

@@ -37,7 +37,7 @@ class Worth:
 def changed(whole: Recipe, without: Recipe) -> str:
     """"small-half (schedule.final_epochs 25)": its name, and what it has where it is another recipe."""
     ours, theirs = (flat(json.loads(recipe.config.to_json())) for recipe in (whole, without))
-    told = ", ".join(f"{name} {theirs[name]}" for name in ours if ours[name] != theirs[name])
+    told = ", ".join(f"{name} {theirs[name]}" for name in theirs if ours.get(name) != theirs[name])
     return f"`{without.name}` ({told})"
 
 

@@ -12,10 +12,17 @@ from torch import Tensor
 from datasets import features
 from datasets.dataset import SILENCE, UNKNOWN, Clips, Dataset
 
+SHAPE_KNOTS = 5
+
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Ranges are uniform; every draw comes from the epoch's own generator."""
+    """Ranges are uniform; every draw comes from the epoch's own generator.
+
+    silence_*: of the class alone, so that it is more than the few recordings that it is cut from: a second recording on
+    top, a smooth curve over the mel bands, sudden sounds that die away (of clattering, say), each on these shares of
+    its clips; and an amplitude from 0 to 1, as in the official recipe and in validation, instead of noise_db.
+    """
 
     shift_fine_frames: int = 10       # each way, 10 ms a frame
     loudness_db: float = 6.0          # each way
@@ -25,6 +32,18 @@ class Augmentation:
     time_mask_frames: int = 8         # at most, 20 ms a frame
     mel_masks: int = 0
     mel_mask_bands: int = 5           # at most
+    silence_uniform: bool = False     # amplitude
+    silence_mixed: float = 0.0        # share
+    silence_shaped: float = 0.0       # share
+    silence_shape_db: float = 12.0    # each way, at SHAPE_KNOTS bands
+    silence_struck: float = 0.0       # share
+    silence_strokes: int = 6          # at most
+    silence_stroke_db: tuple[float, float] = (0.0, 30.0)  # above the noise
+    silence_decay_frames: tuple[float, float] = (0.3, 5.0)  # until a stroke's power is 1/e
+
+
+SILENCES = {"diverse": Augmentation(silence_uniform=True, silence_mixed=0.3, silence_shaped=0.5, silence_struck=0.3),
+            "plain": Augmentation()}
 
 
 def generator_for(seed: int, *what: str | int, device: str | torch.device = "cpu") -> torch.Generator:
@@ -96,7 +115,12 @@ class CodeSource:
         noise_gain = self._gain(n, *a.noise_db, g)
         noisy = torch.rand(n, generator=g, device=self.device) < a.noise_share
         energy = torch.where(silent[:, None, None], 0.0, energy)
+        if a.silence_uniform:
+            amplitude = torch.rand(n, 1, 1, generator=g, device=self.device)
+            noise_gain = torch.where(silent[:, None, None], amplitude.square(), noise_gain)
         energy = energy + self._noise(n, g) * noise_gain * (noisy | silent)[:, None, None]
+        if a.silence_mixed or a.silence_shaped or a.silence_struck:
+            energy[silent] = self._diverse(energy[silent], g)
         codes = codes_of_energy(energy)
         self._mask(codes, 1, a.time_masks, a.time_mask_frames, g)
         self._mask(codes, 2, a.mel_masks, a.mel_mask_bands, g)
@@ -119,6 +143,38 @@ class CodeSource:
         pick = torch.randint(len(self.noise_starts), (n,), generator=g, device=self.device)
         frames = self.noise_starts[pick][:, None] + 2 * torch.arange(features.N_FRAMES, device=self.device)
         return self.energy[self.noise[frames].long()]
+
+    def _diverse(self, energy: Tensor, g: torch.Generator) -> Tensor:
+        """Mel power [n, 49, 40] of silences, made unlike their recordings."""
+        a, n = self.augmentation, len(energy)
+        mixed, shaped, struck = (self._chosen(n, share, g)
+                                 for share in (a.silence_mixed, a.silence_shaped, a.silence_struck))
+        energy = energy + mixed * self._noise(n, g) * self._gain(n, *a.noise_db, g)
+        energy = torch.where(shaped, energy * self._curve(n, a.silence_shape_db, g), energy)
+        return torch.where(struck, energy * (1 + self._strokes(n, g)), energy)
+
+    def _chosen(self, n: int, share: float, g: torch.Generator) -> Tensor:
+        """Which of n clips, bool [n, 1, 1]."""
+        return (torch.rand(n, generator=g, device=self.device) < share)[:, None, None]
+
+    def _curve(self, n: int, most_db: float, g: torch.Generator) -> Tensor:
+        """Power gains [n, 1, 40], straight in dB between SHAPE_KNOTS bands."""
+        knots = most_db * (2 * torch.rand(n, 1, SHAPE_KNOTS, generator=g, device=self.device) - 1)
+        db = torch.nn.functional.interpolate(knots, features.N_MELS, mode="linear", align_corners=True)
+        return torch.exp(db * (math.log(10) / 10))
+
+    def _strokes(self, n: int, g: torch.Generator) -> Tensor:
+        """Power [n, 49, 40] of sudden sounds, each of its own colour, over that of what they are struck in."""
+        a, total = self.augmentation, torch.zeros(n, features.N_FRAMES, features.N_MELS, device=self.device)
+        frames = torch.arange(features.N_FRAMES, device=self.device)
+        for i in range(a.silence_strokes):
+            since = frames - torch.randint(features.N_FRAMES, (n, 1), generator=g, device=self.device)  # [n, 49]
+            low, high = a.silence_decay_frames
+            decay = low + (high - low) * torch.rand(n, 1, generator=g, device=self.device)
+            shape = torch.where(since >= 0, torch.exp(-since / decay), 0.0)[:, :, None]
+            there = self._chosen(n, 1 - i / a.silence_strokes, g)  # one at least, as many as there may be at times
+            total += there * shape * self._gain(n, *a.silence_stroke_db, g) * self._curve(n, a.silence_shape_db, g)
+        return total
 
     def _mask(self, codes: Tensor, axis: int, count: int, longest: int, g: torch.Generator) -> None:
         """Set runs of frames (axis 1) or bands (axis 2) to the clip's mean code, in place."""

@@ -15,7 +15,6 @@ from export.runs import Run
 from kws_grow.jobs import last_line
 from kws_grow.publish import publish, simulate
 from kws_grow.recipes import Recipe
-from kws_grow.rows import tariff_of
 
 FACTS = ("simulate", "stream", "export", "verify")
 VERIFIED_ROWS = "200"
@@ -32,19 +31,27 @@ def published(models: Path, name: str) -> tuple[Path, ...]:
     return tflite, tflite.with_suffix(SAFETENSORS), beside(tflite)
 
 
-def is_deployed(model_sha256: str, recipe: Recipe, folder: Path, models: Path) -> bool:
-    """Whether models/ holds this net, and the facts are of the very files there, by the present prices."""
-    paths, files = fact_paths(folder).values(), published(models, recipe.name)
-    if not all(path.is_file() for path in (*paths, *files, models / f"{recipe.name}.md")):
-        return False
-    wanted = told_of(model_sha256, recipe, files)
-    return all(wanted == {key: json.loads(path.read_text()).get(key) for key in wanted} for path in paths)
+def facts_of(model_sha256: str, recipe: Recipe, folder: Path, models: Path) -> dict[str, dict]:
+    """By FACTS; empty unless models/ holds this net and all facts are of the very files there."""
+    files = published(models, recipe.name)
+    if not all(path.is_file() for path in (*files, models / f"{recipe.name}.md")):
+        return {}
+    found, wanted = {name: _read(path) for name, path in fact_paths(folder).items()}, told_of(model_sha256, files)
+    return found if all(wanted.items() <= each.items() for each in found.values()) else {}
 
 
-def told_of(model_sha256: str, recipe: Recipe, files: tuple[Path, ...]) -> dict:
-    """What ties facts to a seed, to the files in models/ and to the prices."""
-    return {"model_sha256": model_sha256, "files": digests(files),
-            "costs_hash": tariff_of(recipe.board, recipe.config.kernels).costs_hash}
+def _read(path: Path) -> dict:
+    """Empty where the file is missing or damaged: it is written again."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def told_of(model_sha256: str, files: tuple[Path, ...]) -> dict:
+    """What ties facts to a seed and to the files in models/."""
+    return {"model_sha256": model_sha256, "files": digests(files)}
 
 
 def digests(files: tuple[Path, ...]) -> dict[str, str]:
@@ -66,7 +73,7 @@ def deploy(run: Run, model_sha256: str, recipe: Recipe, folder: Path, models: Pa
     shutil.copyfile(streamed["detector"], files[2])
     facts = dict(zip(FACTS, (simulated, streamed, ask(recipe, "export.mcu", [*model, "--board", recipe.board], logs),
                              ask(recipe, "export.verify", [*model, "--limit", VERIFIED_ROWS], logs)), strict=True))
-    of = told_of(model_sha256, recipe, files)
+    of = told_of(model_sha256, files)
     for path in (*files, files[0].with_suffix(".md")):
         with atomic_write(models / path.name) as temporary:
             shutil.copyfile(path, temporary)

@@ -28,7 +28,7 @@ from export.net import FloatNet, save_net
 from export.runs import run_name
 from export.shape import NetShape
 from export.simulate import int8_predictions
-from kws_grow.augment import CodeSource, generator_for, plain_codes
+from kws_grow.augment import SILENCES, CodeSource, generator_for, plain_codes
 from kws_grow.checkpoint import load_checkpoint, save_checkpoint
 from kws_grow.config import GrowConfig, Quantization, Reference, Schedule
 from kws_grow.loop import (
@@ -60,10 +60,11 @@ QAT = "qat"         # name of the fine-tuned net among the candidates
 
 @dataclass(frozen=True)
 class Spent:
-    """Seconds of a run: of the clock, and of the processor in all threads, which other work beside it leaves alone."""
+    """Seconds of a run: of the clock, and of the processor in all threads of the process itself, which other work
+    beside it leaves alone; None where the run was begun before that was counted."""
 
     wall_s: float = 0.0
-    processor_s: float = 0.0
+    processor_s: float | None = 0.0
 
     @classmethod
     def now(cls) -> "Spent":
@@ -72,8 +73,9 @@ class Spent:
     def since(self, started: "Spent") -> "Spent":
         """This, and what passed since `started`."""
         now = Spent.now()
+        counted = self.processor_s is not None
         return Spent(self.wall_s + now.wall_s - started.wall_s,
-                     self.processor_s + now.processor_s - started.processor_s)
+                     self.processor_s + now.processor_s - started.processor_s if counted else None)
 
 
 def main() -> None:
@@ -93,7 +95,7 @@ def main() -> None:
         arguments.kernels, tariff.costs_hash, arguments.budget, method, arguments.seed, device, arguments.threads,
         arguments.spend, seed_widths=arguments.seed_widths, seed_depths=arguments.seed_depths,
         seed_strides=arguments.seed_strides, reference=reference, schedule=schedule_of(arguments),
-        index=index,
+        index=index, augmentation=SILENCES[arguments.silence],
         quantization=Quantization(arguments.ranges, arguments.qat, arguments.qat_epochs))
     check_seed(config)
     if reference:
@@ -184,6 +186,8 @@ def parse_arguments() -> Namespace:
     parser.add_argument("--seed-strides", type=strides_of, default=(), help="1 or 2, of its layers but the last")
     parser.add_argument("--index", default="", help='options of the method, like "eps=0.25 steps=60"')
     parser.add_argument("--reference", help="finished run whose price and epochs a comparator takes")
+    parser.add_argument("--silence", type=known_silence, default="diverse",
+                        help=f"that is learnt: {', '.join(SILENCES)}; default: %(default)s")
     parser.add_argument("--ranges", type=ranges_of, default=Quantization.ranges,
                         help=f"that compete on dev, separated by commas: {', '.join(RANGES)}; default: all")
     parser.add_argument("--qat", type=switch, default=False, help="1: fine-tune with int8's rounding; default: 0")
@@ -290,6 +294,13 @@ def known_method(name: str) -> str:
     return name
 
 
+def known_silence(name: str) -> str:
+    """The name, or a UserError with those that are known."""
+    if name not in SILENCES:
+        raise UserError(f"SILENCE={name!r}: no such silence; allowed: {', '.join(SILENCES)}")
+    return name
+
+
 def choose_device(name: str) -> str:
     """'cuda' where there is one and auto or cuda was asked for. UserError where cuda was and is not there."""
     if name not in ("auto", "cpu", "cuda"):
@@ -353,7 +364,7 @@ def grow(config: GrowConfig, task: Task, folder: Path) -> tuple[Growth, Spent]:
     """Advance until done, a checkpoint after every epoch and split; returns the growth and what it took in all."""
     saved = load_checkpoint(folder, task.source.device) or grown_alike(folder.parent, config, task.source.device)
     growth = resumed(saved, config, task, folder) if saved else seed_growth(config, task)
-    spent = Spent(**{name: saved.get(name, 0.0) for name in asdict(Spent())}) if saved else Spent()
+    spent = Spent(saved["wall_s"], saved.get("processor_s")) if saved else Spent()
     print(f"{'resuming' if saved else 'growing'} {folder}: {config.method}, budget {task.limits}, "
           f"{task.source.device}, {len(task.source)} clips an epoch", flush=True)
     while growth.phase != "done":
@@ -409,7 +420,7 @@ def deploy(growth: Growth, config: GrowConfig, task: Task, dataset: Dataset, fol
     plot_growth(folder, growth.log)
     write_table(folder, growth.log)
     summary = summary_of(growth, config, task, dataset, folder, rows)
-    taken = {name: round(seconds, 1) for name, seconds in asdict(spent.since(started)).items()}
+    taken = {name: round(seconds, 1) for name, seconds in asdict(spent.since(started)).items() if seconds is not None}
     finish(summary | facts | taken, folder, "Grown")
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from datasets.console import UserError
 from datasets.dataset import DEFAULT_KEYWORDS, SILENCE, UNKNOWN
 from export.kernels import DEFAULT
+from kws_grow.augment import SILENCES
 from kws_grow.config import GrowConfig, Quantization, Schedule
 from kws_grow.grow import RATE_OPTIONS, SCHEDULE_OPTIONS
 from kws_grow.methods import settings_of
@@ -33,6 +34,7 @@ class Recipe:
     seed_depths: tuple[int, ...] = ()
     seed_strides: tuple[int, ...] = ()
     schedule: Schedule = field(default_factory=Schedule)
+    silence: str = "diverse"
     qat: bool = True
     qat_epochs: int = Quantization.qat_epochs
     threads: int = 1
@@ -49,7 +51,7 @@ class Recipe:
         options = {"budget": self.budget, "board": self.board, "method": self.method, "threads": self.threads,
                    **{name: ",".join(map(str, values)) for name, values in lists.items() if values},
                    **{name: getattr(self.schedule, name) for name in (*SCHEDULE_OPTIONS, *RATE_OPTIONS)},
-                   "qat": int(self.qat), "qat_epochs": self.qat_epochs}
+                   "silence": self.silence, "qat": int(self.qat), "qat_epochs": self.qat_epochs}
         return [text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", str(value))]
 
     @cached_property
@@ -58,7 +60,7 @@ class Recipe:
         return GrowConfig(
             DATASET, "", LABELS, self.board, (), DEFAULT, "", self.budget, self.method, 0, "", self.threads,
             seed_widths=self.seed_widths, seed_depths=self.seed_depths, seed_strides=self.seed_strides,
-            schedule=self.schedule, index=settings_of(self.method, ""),
+            schedule=self.schedule, index=settings_of(self.method, ""), augmentation=SILENCES[self.silence],
             quantization=Quantization(qat=self.qat, qat_epochs=self.qat_epochs))
 
     def differs(self, config: dict) -> str:
@@ -80,20 +82,22 @@ def flat(settings: dict, prefix: str = "") -> dict:
 # nano33ble: what the board computes in a tenth of a second.
 RECIPES = {recipe.name: recipe for recipe in (
     Recipe("small", "small", (0, 1, 2), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
-           schedule=Schedule(4, 2, 50, 1.7)),
+           schedule=Schedule(4, 2, 45, 1.7), qat_epochs=2),
     Recipe("medium", "medium ops<=14M", (0, 1, 2), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
-           schedule=Schedule(4, 2, 40, 1.7), qat_epochs=1),
+           schedule=Schedule(4, 2, 34, 1.7), qat_epochs=1),
     Recipe("large", "large ops<=30M", (0,), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
            schedule=Schedule(4, 2, 32, 2.0), qat_epochs=2),
     Recipe("nano33ble", "ms<=100", (0,)),
 )}
 # What an ingredient of a recipe is worth: the recipe without it. Never published.
-ABLATED = {"small-unstrided": "small", "small-plain": "small", "small-half": "small"}  # of which recipe
+ABLATED = {"small-unstrided": "small", "small-plain": "small", "small-half": "small",
+           "small-silence": "small"}  # of which recipe
 ABLATIONS = {recipe.name: recipe for recipe in (
     replace(RECIPES["small"], name="small-unstrided", seeds=(0,), seed_strides=()),
     replace(RECIPES["small"], name="small-plain", seeds=(0,), seed_depths=()),
     replace(RECIPES["small"], name="small-half", seeds=(0,), schedule=replace(RECIPES["small"].schedule,
-                                                                              final_epochs=25)),
+                                                                              final_epochs=22)),
+    replace(RECIPES["small"], name="small-silence", seeds=(0,), silence="plain"),
 )}
 
 

@@ -19,7 +19,7 @@ from export.runs import Run, resolve
 from export.shape import NetShape
 from kws_grow.ablations import Worth, changed, fine_tuning, write_ablations
 from kws_grow.comparison import ACCURACIES, Spread
-from kws_grow.deployment import deploy, fact_paths, is_deployed
+from kws_grow.deployment import deploy, facts_of
 from kws_grow.grow import seed_of
 from kws_grow.jobs import parse_units, run_units
 from kws_grow.publish import MODELS
@@ -176,7 +176,8 @@ def other_data(kept: Kept, found: list[Kept]) -> str:
     """Whether the first seed of its net that is no other recipe's learnt from other clips; empty where it did not."""
     first = next(each for each in found if each.unit.recipe == kept.unit.recipe and not why_stale(each))
     same = kept.config["dataset_sha256"] == first.config["dataset_sha256"]
-    return "" if same else f"learnt from other clips than seed {first.unit.seed}"
+    return "" if same else (f"learnt from other clips than seed {first.unit.seed}: delete the folder of the one whose "
+                            "clips are no longer meant")
 
 
 def told(state: State) -> str:
@@ -219,7 +220,7 @@ def deploy_all(plan: Plan, state: State) -> dict[str, str]:
     failed = {}
     for recipe in (recipe for recipe in plan.recipes if recipe.name in RECIPES):
         best = state.best(recipe)
-        if best is None or is_deployed(best.model_sha256, recipe, plan.home(recipe), plan.models):
+        if best is None or facts_of(best.model_sha256, recipe, plan.home(recipe), plan.models):
             continue
         print(f"{recipe.name}: seed {best.unit.seed} is best on dev", flush=True)
         try:
@@ -262,20 +263,20 @@ def worths_of(state: State) -> list[Worth]:
 
 
 def ablation(state: State, whole: Recipe, without: Recipe) -> Worth:
-    """Over the seeds that both have."""
-    kept, bare = ({each.unit.seed: each.summary for each in state.of(recipe)} for recipe in (whole, without))
-    return Worth(whole.name, changed(whole, without), tuple((kept[seed], bare[seed]) for seed in kept if seed in bare))
+    """Over the seeds that both have, of the same clips."""
+    pairs = [(kept, bare) for kept in state.of(whole) for bare in state.of(without) if kept.unit.seed == bare.unit.seed
+             and kept.config["dataset_sha256"] == bare.config["dataset_sha256"]]
+    return Worth(whole.name, changed(whole, without), tuple((kept.summary, bare.summary) for kept, bare in pairs))
 
 
 def net_of(recipe: Recipe, plan: Plan, state: State) -> Net:
     """Everything that is known of a net. Facts of another seed than the chosen one are not its."""
-    best, kept, folder = state.best(recipe), state.of(recipe), plan.home(recipe)
+    best, kept = state.best(recipe), state.of(recipe)
     absent = [f"seed {unit.seed} is missing" for unit in state.missing if unit.recipe == recipe]
     absent += [f"seed {unit.seed} is stale: {why}" for unit, why in state.stale.items() if unit.recipe == recipe]
     if best is None:
         return Net(recipe.name, recipe.board, {}, {}, (), (), tuple(absent))
-    facts = {name: json.loads(path.read_text()) for name, path in fact_paths(folder).items()
-             if is_deployed(best.model_sha256, recipe, folder, plan.models)}
+    facts = facts_of(best.model_sha256, recipe, plan.home(recipe), plan.models)
     absent += [] if facts else ["its best seed is not published yet"]
     return Net(recipe.name, recipe.board, summary_of(best, kept), facts, best.log,
                tuple(each.summary["accuracy_int8"] for each in kept), tuple(absent))

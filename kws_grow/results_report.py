@@ -43,7 +43,7 @@ nav a { margin-right: 1rem }
 class Net:
     """A net of make results.
 
-    summary: of results.summary_of, empty where no seed is there. facts: by "simulate", "export" and "verify", empty
+    summary: of results.summary_of, empty where no seed is there. facts: by deployment.FACTS, empty
     where the chosen seed was not published. log: of its growth. accuracies: int8, on validation, of each seed.
     absent: a line for each thing that is missing.
     """
@@ -81,10 +81,13 @@ def command(net: Net) -> str:
 def detector_line(net: Net) -> str:
     """By what the firmware hears words, as measured on long audio."""
     s = net.facts["stream"]
-    return (f"Firmware made of it takes the threshold of `{net.name}.detector.json`, picked on dev for "
+    babble = sum(each["minutes"] for each in s["validation"]["false_accepts_in"].values() if each["synthetic"])
+    picked = "picked on dev for" if s["reached_on_dev"] else "the highest, as none on dev has"
+    return (f"Firmware made of it takes the threshold of `{net.name}.detector.json`, {picked} "
             f"{s['fa_per_hour_wanted']:g} false accept an hour: on validation {s['false_accepts']} in "
-            f"{s['minutes']:.0f} minutes without keywords ({s['false_accepts_per_hour_95']} an hour, 95 %), and "
-            f"{percent(s['false_reject_rate'])} of {s['keywords']:,} keywords missed (docs/stream.md).")
+            f"{s['minutes']:.0f} minutes without keywords, {babble:.0f} of them synthetic babble "
+            f"({s['false_accepts_per_hour_95']} an hour, 95 %), and {percent(s['false_reject_rate'])} of "
+            f"{s['keywords']:,} keywords missed (docs/stream.md).")
 
 
 def seeds_line(net: Net) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from datasets.console import UserError, atomic_write
 from export.boards import load_board
 from export.cost import Tariff
+from kws_grow.augment import Augmentation
 from kws_grow.config import Schedule
 from kws_grow.methods import METHODS
 
@@ -23,6 +24,8 @@ WEIGHTS = ("model.tflite", "net.npz")
 MOST_BYTES, MOST_LOG_BYTES = 1_000_000, 250_000  # of a committed file
 REFERENCE = "energy-aware"
 COMPARATORS = tuple(name for name in METHODS if name != REFERENCE)
+# What rows say nothing of that were run before there was such a thing: they were trained without it.
+AT_REST = json.loads(json.dumps(asdict(Augmentation())))
 LIKE_REFERENCE = ("widths", "depths", "strides", "epochs")
 
 
@@ -63,6 +66,7 @@ def read_rows(folder: Path) -> dict[Unit, Row]:
 
 def _read_row(folder: Path) -> Row:
     config, summary, log = read_files(folder)
+    config = config | {"augmentation": AT_REST | config["augmentation"]}
     row = Row(Unit(config["method"], config["seed"], config["budget"]), config, summary, log)
     if row.unit.name != folder.name:
         raise _damaged(folder)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from export.runs import Run
-from export.simulate import LabelledCodes, int8_predictions
+from export.simulate import REFERENCE, LabelledCodes, int8_predictions
 from kws_grow import jobs
 from kws_grow.config import GrowConfig
 from kws_grow.recipes import Recipe
@@ -28,7 +28,7 @@ def clips(run: Run, n: int = 60) -> LabelledCodes:
     codes = np.random.default_rng(0).integers(0, 256, (n, 49, 40)).astype(np.uint8)
     labels = int8_predictions(run.tflite_path.read_bytes(), codes)
     labels[::4] = (labels[::4] + 1) % len(LABELS)
-    return LabelledCodes(codes, labels, "validation of speech_commands_v0.02", "ab" * 32, ())
+    return LabelledCodes(codes, labels, "validation of speech_commands_v0.02", "ab" * 32, (), REFERENCE)
 
 
 def config_of(recipe: Recipe, seed: int, **other) -> GrowConfig:

@@ -198,6 +198,7 @@ def test_time_goes_on_where_it_was(monkeypatch):
     monkeypatch.setattr(grow.time, "monotonic", lambda: 100.0)
     monkeypatch.setattr(grow.time, "process_time", lambda: 40.0)
     assert grow.Spent(7.0, 3.0).since(grow.Spent(90.0, 39.0)) == grow.Spent(17.0, 4.0)
+    assert grow.Spent(7.0, None).since(grow.Spent(90.0, 39.0)) == grow.Spent(17.0, None)
 
 
 def test_ranges_and_qat_as_they_are_typed():

@@ -438,6 +438,30 @@ def test_epoch_has_silence_unknown_and_enough_clips():
     assert labels.tolist() == [120] * 4  # two passes of 60 clips a label
 
 
+@pytest.mark.parametrize("field", ["silence_mixed", "silence_shaped", "silence_struck"])
+def test_silences_alone_are_made_diverse(field):
+    dataset = made_up_dataset()
+    clips = torch.tensor([0, -1, 70, -1, -1, 3])
+    plain, diverse = (CodeSource(dataset, "cpu", replace(Augmentation(0, 0.0, 0.0, time_masks=0), **{field: share}))
+                      .augmented(clips, torch.Generator().manual_seed(1)) for share in (0.0, 1.0))
+    assert plain[1].tolist() == diverse[1].tolist()
+    changed = (plain[0] - diverse[0]).abs().mean((1, 2))
+    assert (changed[clips >= 0] < 1e-3).all()
+    assert (changed[clips < 0] > 1).all()
+
+
+def test_strokes_are_sudden_and_die_away():
+    """One stroke of a known decay, against its formula."""
+    a = Augmentation(silence_strokes=1, silence_shape_db=0.0, silence_stroke_db=(10.0, 10.0),
+                     silence_decay_frames=(2.0, 2.0))
+    strokes = CodeSource(made_up_dataset(), "cpu", a)._strokes(50, torch.Generator().manual_seed(2))
+    assert len({int((each[:, 0] > 0).nonzero()[0]) for each in strokes}) > 20
+    for each in strokes:
+        start = int((each[:, 0] > 0).nonzero()[0])
+        expected = 10 * torch.exp(-torch.arange(49 - start) / 2.0)
+        torch.testing.assert_close(each[start:], expected[:, None].expand(-1, 40), atol=0, rtol=1e-4)
+
+
 def test_augmentation_at_rest_changes_nothing():
     dataset = made_up_dataset()
     still = Augmentation(shift_fine_frames=0, loudness_db=0.0, noise_share=0.0, time_masks=0, mel_masks=0)

@@ -120,7 +120,7 @@ def test_other_data_than_the_runs_are_refused(run, key, value):
         simulate(run)
 
 
-@pytest.mark.parametrize("key", publish.TOLD)
+@pytest.mark.parametrize("key", sorted(set(publish.TOLD) - {"labels"}))  # without labels it is no finished run
 def test_a_run_of_another_version_is_refused(run, tmp_path, monkeypatch, capsys, key):
     path = run.folder / "summary.json"
     summary = json.loads(path.read_text())
@@ -130,7 +130,7 @@ def test_a_run_of_another_version_is_refused(run, tmp_path, monkeypatch, capsys,
     monkeypatch.setattr("sys.argv", ["publish", "--run", "r", "--name", "small"])
     with pytest.raises(SystemExit):
         run_command(publish.main)
-    assert f"tells no {key}; " in capsys.readouterr().err or key == "labels"
+    assert f"tells no {key}; " in capsys.readouterr().err
     assert not (tmp_path / "models").exists()
 
 
