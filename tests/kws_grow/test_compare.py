@@ -16,6 +16,7 @@ from scipy.stats import ttest_rel
 from datasets.console import UserError, run_command
 from export.shape import NetShape
 from kws_grow import compare, grow, jobs
+from kws_grow.augment import SILENCES
 from kws_grow.compare import SCHEDULE, Plan, check_alike, grouped
 from kws_grow.comparison import differences, differences_table, standings
 from kws_grow.config import GrowConfig, Reference
@@ -329,6 +330,15 @@ def test_one_pair_has_no_interval():
     (found,) = differences(as_rows(row(), row("width", accuracy_int8=0.88)), METHODS, BUDGET)
     assert found.gaps["accuracy_int8"].half is None
     assert "| width | 1 | +0.00 | +0.00 | +2.00 | +0.00 | 0.0 (0.0, 0.0) |  |  |" in differences_table([found])
+
+
+def test_a_row_from_before_there_was_an_augmentation_was_trained_without_it():
+    row = read_rows(ROOT / ROWS)[unit()]
+    told = json.loads((ROOT / ROWS / row.unit.name / "row.json").read_text())["config"]["augmentation"]
+    assert "silence_mixed" not in told
+    assert row.config["augmentation"] == told | {key: value for key, value in row.config["augmentation"].items()
+                                                 if key.startswith("silence_")}
+    assert row.config["augmentation"] == json.loads(json.dumps(asdict(SILENCES["plain"])))
 
 
 def test_time_is_compared_where_both_rows_tell_it():

@@ -136,6 +136,7 @@ def test_ctrl_c_is_one_line_and_loses_nothing(words, tmp_path, environment):
     (["--run", "../elsewhere"], "../elsewhere"),
     (["--threads", "0"], "whole numbers from 1"),
     (["--qat", "yes"], "QAT=yes: allowed are 0 and 1"),
+    (["--silence", "loud"], "SILENCE='loud': no such silence; allowed: diverse, plain"),
     (["--ranges", "minmax,median"], "no such ranges: 'median'; allowed: minmax, percentile, mean-square"),
     (["--banana"], "--banana"),
 ])
