@@ -16,7 +16,7 @@ NET_OPTIONS = $(call option,RUN,run) $(call option,MODEL,model)
 KERNEL_OPTIONS = $(call option,KERNELS,kernels) $(call option,CMSIS_NN,cmsis-nn)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data grow-kws export-mcu simulate emulate board-test flash arduino verify stream boards cost compare publish results calibrate bench bench-training bench-index bench-ranges bench-export test test-slow lint test-tools clean
+.PHONY: help setup data grow-kws export-mcu simulate emulate board-test flash arduino verify stream boards cost compare publish results calibrate bench bench-training bench-index bench-ranges bench-silence bench-export test test-slow lint test-tools clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -110,6 +110,9 @@ bench-export: $(READY) ## Seconds of an export; clips a second of host C and ONN
 
 bench-index: $(READY) ## Predicted against realised changes of the loss, split by split; exact against stochastic [DATA SEEDS]
 	@$(COMMAND) kws_grow.bench_index $(call option,DATA,data) $(call option,SEEDS,seeds)
+
+bench-silence: $(READY) ## What learning SILENCE=diverse is worth on noise that training did not hear [DATA SEEDS]
+	@$(COMMAND) kws_grow.bench_silence $(call option,DATA,data) $(call option,SEEDS,seeds)
 
 bench-ranges: $(READY) ## Float against int8 by every method of ranges, and fine-tuned, of a committed net [DATA]
 	@$(COMMAND) kws_grow.bench_ranges $(call option,DATA,data)
