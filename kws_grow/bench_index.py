@@ -19,7 +19,7 @@ from export.shape import NetShape
 from kws_grow.augment import Augmentation, CodeSource, generator_for
 from kws_grow.config import Schedule
 from kws_grow.edits import grown, halved, unchanged
-from kws_grow.grow import from_one, seed_of
+from kws_grow.grow import from_one, seeds_of
 from kws_grow.loop import batches_of
 from kws_grow.methods.proposal import IndexSettings
 from kws_grow.methods.splitting import ExactSettings, smallest_eigenpairs, smooth_probe
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--every", type=from_one, default=1, help="judge every n-th path; default: %(default)s")
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
-    seeds = [seed_of(text) for text in arguments.seeds.split()] or parser.error("SEEDS: at least one")
+    seeds = seeds_of(arguments.seeds) or parser.error("SEEDS: at least one")
     torch.set_num_threads(1)
     keep_freed_memory()
     dataset = load(arguments.data, None)

@@ -15,7 +15,7 @@ from datasets.load import load
 from export.shape import NetShape
 from kws_grow.augment import SILENCES, CodeSource, generator_for, plain_codes
 from kws_grow.config import Schedule
-from kws_grow.grow import from_one, seed_of
+from kws_grow.grow import from_one, seeds_of
 from kws_grow.markdown import markdown_table
 from kws_grow.network import DsCnn
 from kws_grow.training import (
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=from_one, default=7)
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
-    seeds = [seed_of(text) for text in arguments.seeds.split()] or parser.error("SEEDS: at least one")
+    seeds = seeds_of(arguments.seeds) or parser.error("SEEDS: at least one")
     torch.set_num_threads(1)
     keep_freed_memory()
     dataset = load(arguments.data, None)

@@ -15,7 +15,7 @@ from export.budget import parse_budget
 from export.compare import differing
 from kws_grow.comparison import Rows, differences, differences_table, standings, standings_table
 from kws_grow.config import Schedule
-from kws_grow.grow import RATE_OPTIONS, SCHEDULE_OPTIONS, known_method, seed_of
+from kws_grow.grow import RATE_OPTIONS, SCHEDULE_OPTIONS, known_method, seeds_of
 from kws_grow.jobs import parse_units, run_units
 from kws_grow.methods import METHODS
 from kws_grow.pareto import QUANTITIES, plot
@@ -87,7 +87,7 @@ def plan_of(arguments: Namespace) -> Plan:
     """Every method with every seed, and the references that comparators need. UserError for unknown ones."""
     parse_budget(arguments.budget)
     methods = [known_method(name) for name in arguments.methods.split()]
-    seeds = [seed_of(text) for text in arguments.seeds.split()]
+    seeds = seeds_of(arguments.seeds)
     if not (methods and seeds):
         raise UserError("METHODS and SEEDS: at least one of each")
     units = [Unit(method, seed, arguments.budget) for method in methods for seed in seeds]

@@ -209,6 +209,11 @@ def seed_of(text: str) -> int:
     return int(text)
 
 
+def seeds_of(text: str) -> tuple[int, ...]:
+    """"0 1 2" -> (0, 1, 2), none twice. UserError for what is no seed."""
+    return tuple(dict.fromkeys(seed_of(each) for each in text.split()))
+
+
 def from_one(text: str) -> int:
     """A count of threads, epochs or clips, or a UserError."""
     if not text.isdecimal() or not 1 <= int(text) < 2**31:

@@ -195,8 +195,9 @@ def data(card: Card) -> str:
     told = DATASETS.get(name, "a folder of its maker's, whose terms are its maker's to know")
     images = f" {IMAGES}" if card.simulated["jpeg_images"] else ""
     return (f"## Data\n\n`{name}`: {told}.{images} Validation: {card.simulated['clips']:,} clips "
-            f"(SHA-256 of the list begins `{card.simulated['list_sha256'][:16]}`); nothing was chosen on it, "
-            "everything on `dev`, 5 % of the training speakers.")
+            f"(SHA-256 of the list begins `{card.simulated['list_sha256'][:16]}`); what a run chooses, it "
+            "chooses on `dev`, 5 % of the training speakers. `SILENCE=diverse`, the default, was made after validation "
+            "had shown silence as the weakest class of a net.")
 
 
 def made_by(card: Card) -> str:

@@ -20,7 +20,7 @@ from export.shape import NetShape
 from kws_grow.ablations import Worth, changed, fine_tuning, write_ablations
 from kws_grow.comparison import ACCURACIES, Spread
 from kws_grow.deployment import deploy, facts_of
-from kws_grow.grow import seed_of
+from kws_grow.grow import seeds_of
 from kws_grow.jobs import parse_units, run_units
 from kws_grow.publish import MODELS
 from kws_grow.recipes import ABLATED, ABLATIONS, RECIPES, Recipe, known_recipes
@@ -143,7 +143,7 @@ def parse_arguments() -> Namespace:
 
 def plan_of(arguments: Namespace) -> Plan:
     """UserError for unknown nets and for what is no seed."""
-    seeds = tuple(dict.fromkeys(seed_of(text) for text in arguments.seeds.split()))
+    seeds = seeds_of(arguments.seeds)
     units = [Unit(recipe, seed) for recipe in known_recipes(arguments.names) for seed in seeds or recipe.seeds]
     return Plan(tuple(units), arguments.out, arguments.runs, arguments.models, arguments.data, arguments.device,
                 arguments.rerun)
