@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -44,6 +44,12 @@ class Augmentation:
 
 SILENCES = {"diverse": Augmentation(silence_uniform=True, silence_mixed=0.3, silence_shaped=0.5, silence_struck=0.3),
             "plain": Augmentation()}
+NOISES = {"loud": Augmentation.noise_db, "mild": (-40.0, -10.0)}  # gains of what words are mixed with
+
+
+def augmentation_of(silence: str, noise: str) -> Augmentation:
+    """By entries of SILENCES and NOISES."""
+    return replace(SILENCES[silence], noise_db=NOISES[noise])
 
 
 def generator_for(seed: int, *what: str | int, device: str | torch.device = "cpu") -> torch.Generator:

@@ -69,6 +69,8 @@ class GrowConfig:
     costs_hash: of export.cost.Tariff. board_bytes: flash and RAM of the board, which are limits.
     spend: what rounds pay with, a quantity of export.cost.Cost. seed_*: of the net that growth starts from, see
     export.shape.NetShape. index: of the method's own settings.
+    teachers: names of nets whose answers are learnt instead of the labels in the final schedule (kws_grow.teacher), and
+    of their files.
     reference: its price in what the budget limits is the budget, its epochs are the epochs.
     """
 
@@ -89,6 +91,8 @@ class GrowConfig:
     seed_widths: tuple[int, ...] = (16, 16, 16, 16, 16)
     seed_depths: tuple[int, ...] = ()
     seed_strides: tuple[int, ...] = ()
+    teachers: tuple[str, ...] = ()
+    teachers_sha256: tuple[str, ...] = ()
     reference: Reference | None = None
     schedule: Schedule = field(default_factory=Schedule)
     index: object = field(default_factory=IndexSettings)

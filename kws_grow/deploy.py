@@ -8,9 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datasets.console import progress
-from export.arithmetic import same_padding
 from export.net import FloatLayer, FloatNet
-from kws_grow.network import MFCC_UNIT, DsCnn, ResidualBlock
+from kws_grow.network import MFCC_UNIT, DsCnn, ResidualBlock, same_conv
 from kws_grow.ranges import Method, minmax
 
 # Weights as torch lays them out ([out_c, in_c, kh, kw], [out_c, in_c]) and as FloatLayer does.
@@ -85,14 +84,8 @@ def apply(layer: FloatLayer, outputs: list[Tensor], weight: Tensor | None = None
     if layer.op == "add":
         x = x + outputs[layer.addend + 1]
         return F.relu(x) if layer.relu else x
-    groups = len(weight) if layer.op == "depthwise" else 1
-    x = F.conv2d(_padded(x, layer, weight), weight, bias, layer.stride, groups=groups)
+    x = same_conv(x, weight, bias, layer.stride, groups=len(weight) if layer.op == "depthwise" else 1)
     return F.relu(x) if layer.relu else x
-
-
-def _padded(x: Tensor, layer: FloatLayer, weight: Tensor) -> Tensor:
-    rows, columns = (same_padding(n, k, s) for n, k, s in zip(x.shape[2:], weight.shape[2:], layer.stride, strict=True))
-    return F.pad(x, (*columns, *rows))
 
 
 @torch.no_grad()

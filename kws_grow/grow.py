@@ -28,7 +28,7 @@ from export.net import FloatNet, save_net
 from export.runs import run_name
 from export.shape import NetShape
 from export.simulate import int8_predictions
-from kws_grow.augment import SILENCES, CodeSource, generator_for, plain_codes
+from kws_grow.augment import NOISES, SILENCES, CodeSource, augmentation_of, generator_for, plain_codes
 from kws_grow.checkpoint import load_checkpoint, save_checkpoint
 from kws_grow.config import GrowConfig, Quantization, Reference, Schedule
 from kws_grow.loop import (
@@ -47,6 +47,7 @@ from kws_grow.methods import METHODS, settings_of
 from kws_grow.ranges import RANGES
 from kws_grow.report import plot_growth, write_log, write_table
 from kws_grow.selection import WIDTH_STEP
+from kws_grow.teacher import Teacher, digests_of, names_of, read_nets
 from kws_grow.training import accuracy, keep_freed_memory
 
 SCHEDULE_OPTIONS = ("seed_epochs", "round_epochs", "final_epochs", "min_epoch_clips")
@@ -95,12 +96,13 @@ def main() -> None:
         arguments.kernels, tariff.costs_hash, arguments.budget, method, arguments.seed, device, arguments.threads,
         arguments.spend, seed_widths=arguments.seed_widths, seed_depths=arguments.seed_depths,
         seed_strides=arguments.seed_strides, reference=reference, schedule=schedule_of(arguments),
-        index=index, augmentation=SILENCES[arguments.silence],
+        teachers=names_of(arguments.teacher), teachers_sha256=digests_of(arguments.teacher),
+        index=index, augmentation=augmentation_of(arguments.silence, arguments.noise),
         quantization=Quantization(arguments.ranges, arguments.qat, arguments.qat_epochs))
     check_seed(config)
     if reference:
         check_alike(shared, config)
-    task = make_task(config, dataset, limits, tariff)
+    task = make_task(config, dataset, limits, tariff, arguments.teacher)
     start_shape(config, task)
     folder = open_run(arguments.runs / (run_name(arguments.run) if arguments.run else config.run_name()), config)
     if is_finished(folder):
@@ -110,14 +112,18 @@ def main() -> None:
     return deploy(growth, config, task, dataset, folder, facts, spent)
 
 
-def make_task(config: GrowConfig, dataset: Dataset, limits: Limits, tariff: Tariff) -> Task:
-    """The data on the device, some of it for the ranges; the limits of budget, board and reference."""
+def make_task(config: GrowConfig, dataset: Dataset, limits: Limits, tariff: Tariff,
+              teachers: tuple[Path, ...] = ()) -> Task:
+    """The data on the device, some of it for the ranges; the limits of budget, board and reference; who teaches."""
     limits = limits.tightened(board_limits(tariff.board))
     if config.reference:
         limits = no_dearer(limits, reference_shape(config), tariff, config.spend)
     source = CodeSource(dataset, config.device, config.augmentation, config.schedule.min_epoch_clips)
+    teacher = None
+    if teachers:
+        teacher = Teacher(read_nets(teachers, config.labels, config.n_coefficients), config.device)
     return Task(source, plain_codes(dataset.dev, config.device), range_codes(dataset, config.seed).to(config.device),
-                limits, tariff)
+                limits, tariff, teacher)
 
 
 def no_dearer(limits: Limits, shape: NetShape, tariff: Tariff, spend: str) -> Limits:
@@ -188,6 +194,10 @@ def parse_arguments() -> Namespace:
     parser.add_argument("--reference", help="finished run whose price and epochs a comparator takes")
     parser.add_argument("--silence", type=known_silence, default="diverse",
                         help=f"that is learnt: {', '.join(SILENCES)}; default: %(default)s")
+    parser.add_argument("--noise", type=known_noise, default="loud",
+                        help=f"that words are mixed with: {', '.join(NOISES)}; default: %(default)s")
+    parser.add_argument("--teacher", type=files_of, default=(), help="trained nets, .safetensors or a run's net.npz, "
+                        "separated by spaces, whose answers are learnt instead of the labels in the final schedule")
     parser.add_argument("--ranges", type=ranges_of, default=Quantization.ranges,
                         help=f"that compete on dev, separated by commas: {', '.join(RANGES)}; default: all")
     parser.add_argument("--qat", type=switch, default=False, help="1: fine-tune with int8's rounding; default: 0")
@@ -304,6 +314,22 @@ def known_silence(name: str) -> str:
     if name not in SILENCES:
         raise UserError(f"SILENCE={name!r}: no such silence; allowed: {', '.join(SILENCES)}")
     return name
+
+
+def known_noise(name: str) -> str:
+    """The name, or a UserError with those that are known."""
+    if name not in NOISES:
+        raise UserError(f"NOISE={name!r}: no such noise; allowed: {', '.join(NOISES)}")
+    return name
+
+
+def files_of(text: str) -> tuple[Path, ...]:
+    """"a.safetensors b.safetensors" -> their paths. UserError for what is no file."""
+    paths = tuple(map(Path, text.split()))
+    if missing := [str(path) for path in paths if not path.is_file()]:
+        raise UserError(f"TEACHER={text}: no such file: {missing[0]}; allowed: models/NAME.safetensors, or a finished "
+                        "run's net.npz")
+    return paths
 
 
 def choose_device(name: str) -> str:

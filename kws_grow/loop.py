@@ -26,6 +26,7 @@ from kws_grow.qat import QuantizedNet, make_tuner
 from kws_grow.ranges import Method, mean_square
 from kws_grow.selection import WIDTH_STEP, Option, Selection, select, select_in_turn
 from kws_grow.splitting import Batch, batch_loss
+from kws_grow.teacher import Teacher
 from kws_grow.training import AveragedWeights, accuracy, is_finite, make_optimizer, one_cycle, train_epoch
 
 PRUNED_AFTER = 1 / 3  # of all epochs
@@ -36,7 +37,7 @@ JUDGE_BATCHES = 8  # of index_batch training clips each, drawn anew
 class Task:
     """What stays the same over a run: the data on the device, the limits, what nets cost on the board.
 
-    range_codes: uint8 [n, 49, 40], training clips that activation ranges are read off.
+    range_codes: uint8 [n, 49, 40], training clips that activation ranges are read off. teacher: of the final schedule.
     """
 
     source: CodeSource
@@ -44,6 +45,7 @@ class Task:
     range_codes: Tensor
     limits: Limits
     tariff: Tariff
+    teacher: Teacher | None = None
 
 
 @dataclass
@@ -187,8 +189,9 @@ def _train(growth: Growth, config: GrowConfig, task: Task, lr_at, name: str, pen
     s = config.schedule
     generator = generator_for(config.seed, "epoch", growth.epochs, device=task.source.device)
     if growth.tuned is None:
-        loss = train_epoch(growth.net, growth.optimizer, task.source, s.batch, generator, lr_at, s.label_smoothing,
-                           growth.average, penalty=penalty)
+        teacher = task.teacher if growth.phase == "final" else None
+        loss = train_epoch(growth.net, growth.optimizer, task.source, s.batch, generator, lr_at,
+                           s.label_smoothing if teacher is None else 0.0, growth.average, teacher, penalty)
     else:
         loss = train_epoch(growth.tuned, growth.optimizer, task.source, s.batch, generator, lr_at, 0.0,
                            teacher=final_net(growth).eval())

@@ -14,11 +14,16 @@ Rows = list[Tensor]  # one tensor a path parameter, each [C, ...]
 
 def depthwise_conv(x: Tensor, weight: Tensor, stride: tuple[int, int]) -> Tensor:
     """[b, c, h, w] by weight [c, 1, 3, 3] -> [b, c, h', w'], TFLite's SAME padding."""
+    return same_conv(x, weight, None, stride, len(weight))
+
+
+def same_conv(x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, int], groups: int) -> Tensor:
+    """F.conv2d with TFLite's SAME padding; a padded copy of x is made only where the sides differ."""
     sides = [same_padding(n, k, s) for n, k, s in zip(x.shape[2:], weight.shape[2:], stride, strict=True)]
     if all(before == after for before, after in sides):
-        return F.conv2d(x, weight, stride=stride, padding=tuple(before for before, _ in sides), groups=len(weight))
+        return F.conv2d(x, weight, bias, stride, tuple(before for before, _ in sides), groups=groups)
     (top, bottom), (left, right) = sides
-    return F.conv2d(F.pad(x, (left, right, top, bottom)), weight, stride=stride, groups=len(weight))
+    return F.conv2d(F.pad(x, (left, right, top, bottom)), weight, bias, stride, groups=groups)
 
 
 class ResidualBlock(nn.Module):

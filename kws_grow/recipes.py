@@ -8,13 +8,16 @@ from functools import cached_property
 from datasets.console import UserError
 from datasets.dataset import DEFAULT_KEYWORDS, SILENCE, UNKNOWN
 from export.kernels import DEFAULT
-from kws_grow.augment import SILENCES
+from export.net import SAFETENSORS
+from kws_grow.augment import augmentation_of
 from kws_grow.config import GrowConfig, Quantization, Schedule
 from kws_grow.grow import RATE_OPTIONS, SCHEDULE_OPTIONS
 from kws_grow.methods import settings_of
+from kws_grow.publish import MODELS
 
 DATASET, LABELS = "speech_commands_v0.02", (SILENCE, UNKNOWN, *DEFAULT_KEYWORDS)
-OF_A_RUN = {"seed", "device", "threads", "dataset_sha256", "board_bytes", "costs_hash"}  # of a configuration
+OF_A_RUN = {"seed", "device", "threads", "dataset_sha256", "board_bytes", "costs_hash",
+            "teachers_sha256"}  # of a configuration
 MISSING = object()
 
 
@@ -22,7 +25,8 @@ MISSING = object()
 class Recipe:
     """How a net is grown. seeds: that are run where none are named. What is not here is grow-kws's default.
 
-    threads: of the CPU, 1 where several run side by side. qat_epochs: only of a recipe with qat.
+    threads: of the CPU, 1 where several run side by side. teachers: names of published nets. qat_epochs: only of a
+    recipe with qat.
     """
 
     name: str
@@ -35,6 +39,8 @@ class Recipe:
     seed_strides: tuple[int, ...] = ()
     schedule: Schedule = field(default_factory=Schedule)
     silence: str = "diverse"
+    noise: str = "loud"
+    teachers: tuple[str, ...] = ()
     qat: bool = True
     qat_epochs: int = Quantization.qat_epochs
     threads: int = 1
@@ -51,7 +57,9 @@ class Recipe:
         options = {"budget": self.budget, "board": self.board, "method": self.method, "threads": self.threads,
                    **{name: ",".join(map(str, values)) for name, values in lists.items() if values},
                    **{name: getattr(self.schedule, name) for name in (*SCHEDULE_OPTIONS, *RATE_OPTIONS)},
-                   "silence": self.silence, "qat": int(self.qat), "qat_epochs": self.qat_epochs}
+                   "silence": self.silence, "noise": self.noise, "qat": int(self.qat), "qat_epochs": self.qat_epochs}
+        if self.teachers:
+            options["teacher"] = " ".join(str(MODELS / f"{name}{SAFETENSORS}") for name in self.teachers)
         return [text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", str(value))]
 
     @cached_property
@@ -60,7 +68,8 @@ class Recipe:
         return GrowConfig(
             DATASET, "", LABELS, self.board, (), DEFAULT, "", self.budget, self.method, 0, "", self.threads,
             seed_widths=self.seed_widths, seed_depths=self.seed_depths, seed_strides=self.seed_strides,
-            schedule=self.schedule, index=settings_of(self.method, ""), augmentation=SILENCES[self.silence],
+            schedule=self.schedule, index=settings_of(self.method, ""), teachers=self.teachers,
+            augmentation=augmentation_of(self.silence, self.noise),
             quantization=Quantization(qat=self.qat, qat_epochs=self.qat_epochs))
 
     def differs(self, config: dict) -> str:
@@ -86,8 +95,9 @@ RECIPES = {recipe.name: recipe for recipe in (
     Recipe("medium", "medium ops<=14M", (0, 1, 2), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
            schedule=Schedule(4, 2, 34, 1.7), qat_epochs=1),
     Recipe("large", "large ops<=30M", (0,), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
-           schedule=Schedule(4, 2, 32, 2.0), qat_epochs=2),
-    Recipe("nano33ble", "ms<=100", (0,)),
+           schedule=Schedule(4, 2, 24, 2.0), noise="mild", teachers=("medium", "small"), qat_epochs=1),
+    Recipe("nano33ble", "ms<=100", (0,), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
+           schedule=Schedule(4, 2, 30, 1.7), noise="mild", teachers=("medium",), qat_epochs=1),
 )}
 # What an ingredient of a recipe is worth: the recipe without it. Never published.
 ABLATED = {"small-unstrided": "small", "small-plain": "small", "small-half": "small",

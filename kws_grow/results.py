@@ -25,7 +25,7 @@ from kws_grow.jobs import parse_units, run_units
 from kws_grow.publish import MODELS
 from kws_grow.recipes import ABLATED, ABLATIONS, RECIPES, Recipe, known_recipes
 from kws_grow.results_report import Net, draw_net, write_index
-from kws_grow.rows import keep_files, read_files, tariff_of
+from kws_grow.rows import completed, keep_files, read_files, tariff_of
 
 OUT, LOGS = Path("docs") / "results", Path("build") / "results"
 ABLATED_NETS = "ablations"  # folder beside the nets
@@ -203,7 +203,7 @@ def prepared(unit: Unit, plan: Plan, stale: bool) -> list[str]:
     run = plan.runs / unit.name
     if stale and (run / "config.json").is_file():
         config, *_ = read_files(plan.folder(unit))
-        if json.loads((run / "config.json").read_text()) == config:
+        if completed(json.loads((run / "config.json").read_text())) == config:
             print(f"{run}: stale, deleted")
             shutil.rmtree(run)
     return command_of(unit, plan)

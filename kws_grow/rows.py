@@ -25,7 +25,7 @@ MOST_BYTES, MOST_LOG_BYTES = 1_000_000, 250_000  # of a committed file
 REFERENCE = "energy-aware"
 COMPARATORS = tuple(name for name in METHODS if name != REFERENCE)
 # What rows say nothing of that were run before there was such a thing: they were trained without it.
-AT_REST = json.loads(json.dumps(asdict(Augmentation())))
+AT_REST = {"augmentation": json.loads(json.dumps(asdict(Augmentation()))), "teachers": [], "teachers_sha256": []}
 LIKE_REFERENCE = ("widths", "depths", "strides", "epochs")
 
 
@@ -66,7 +66,6 @@ def read_rows(folder: Path) -> dict[Unit, Row]:
 
 def _read_row(folder: Path) -> Row:
     config, summary, log = read_files(folder)
-    config = config | {"augmentation": AT_REST | config["augmentation"]}
     row = Row(Unit(config["method"], config["seed"], config["budget"]), config, summary, log)
     if row.unit.name != folder.name:
         raise _damaged(folder)
@@ -74,7 +73,7 @@ def _read_row(folder: Path) -> Row:
 
 
 def read_files(folder: Path) -> tuple[dict, dict, tuple[dict, ...]]:
-    """Configuration, summary and log, as keep_files left them. UserError where they are damaged."""
+    """Configuration, completed, summary and log, as keep_files left them. UserError where they are damaged."""
     try:
         facts, log = json.loads((folder / ROW).read_text()), folder / LOG
         found = (facts["config"], facts["summary"],
@@ -84,7 +83,12 @@ def read_files(folder: Path) -> tuple[dict, dict, tuple[dict, ...]]:
         whole = False
     if not whole:
         raise _damaged(folder)
-    return found
+    return completed(found[0]), *found[1:]
+
+
+def completed(config: dict) -> dict:
+    """A config.json with what was not there yet when it was written."""
+    return AT_REST | config | {"augmentation": AT_REST["augmentation"] | config.get("augmentation", {})}
 
 
 def _damaged(folder: Path) -> UserError:

@@ -137,6 +137,8 @@ def test_ctrl_c_is_one_line_and_loses_nothing(words, tmp_path, environment):
     (["--threads", "0"], "whole numbers from 1"),
     (["--qat", "yes"], "QAT=yes: allowed are 0 and 1"),
     (["--silence", "loud"], "SILENCE='loud': no such silence; allowed: diverse, plain"),
+    (["--noise", "deafening"], "NOISE='deafening': no such noise; allowed: loud, mild"),
+    (["--teacher", "models/old.safetensors"], "TEACHER=models/old.safetensors: no such file: models/old.safetensors"),
     (["--ranges", "minmax,median"], "no such ranges: 'median'; allowed: minmax, percentile, mean-square"),
     (["--banana"], "--banana"),
 ])

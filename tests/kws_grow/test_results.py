@@ -97,7 +97,8 @@ def bench(tmp_path, monkeypatch) -> Bench:
 
 @pytest.mark.parametrize("recipe", [*RECIPES.values(), Recipe(
     "odd", "ops<=2M", (0,), method="width", seed_widths=(8, 12, 8), seed_depths=(0, 1, 0), seed_strides=(2, 1),
-    schedule=Schedule(seed_epochs=2, final_epochs=7, peak_lr=0.05), qat=False, qat_epochs=9, threads=2)])
+    schedule=Schedule(seed_epochs=2, final_epochs=7, peak_lr=0.05), noise="mild", teachers=("small", "medium"),
+    qat=False, qat_epochs=9, threads=2)])
 def test_the_options_of_a_recipe_make_its_run(recipe, monkeypatch):
     """By grow-kws's own parser, against what is compared of a finished run."""
     monkeypatch.setattr("sys.argv", ["grow", *recipe.options])
@@ -105,7 +106,8 @@ def test_the_options_of_a_recipe_make_its_run(recipe, monkeypatch):
     config = config_of(recipe, 0, budget=given.budget, board=given.board, method=given.method,
                        seed_widths=given.seed_widths, seed_depths=given.seed_depths, seed_strides=given.seed_strides,
                        threads=given.threads, schedule=grow.schedule_of(given),
-                       augmentation=grow.SILENCES[given.silence],
+                       augmentation=grow.augmentation_of(given.silence, given.noise),
+                       teachers=grow.names_of(given.teacher),
                        quantization=grow.Quantization(given.ranges, given.qat, given.qat_epochs))
     assert recipe.differs(json.loads(config.to_json())) == ""
     assert config.threads == recipe.threads
@@ -114,12 +116,12 @@ def test_the_options_of_a_recipe_make_its_run(recipe, monkeypatch):
 @pytest.mark.parametrize(("name", "value"), [
     ("budget", "large"), ("board", "mps2-an386"), ("method", "random"), ("seed_widths", (8, 8)),
     ("seed_depths", (0, 0, 0, 0, 1)), ("seed_strides", (2, 1, 1, 1)), ("schedule", Schedule(final_epochs=3)),
-    ("silence", "plain"), ("qat", False), ("qat_epochs", 99)])
+    ("silence", "plain"), ("noise", "mild"), ("teachers", ("small",)), ("qat", False), ("qat_epochs", 99)])
 def test_a_run_by_another_recipe_is_known(name, value):
     other = replace(SMALL, **{name: value})
     found = SMALL.differs(json.loads(config_of(other, 0).to_json())).split(", ")
     fields = {each.removeprefix("quantization.").partition(".")[0] for each in found}
-    named = "augmentation" if name == "silence" else name
+    named = "augmentation" if name in ("silence", "noise") else name
     assert fields - {"index"} == {named}  # settings of another method are others
     assert other.digest != SMALL.digest
     assert replace(SMALL, seeds=(9,)).digest == SMALL.digest
@@ -128,7 +130,7 @@ def test_a_run_by_another_recipe_is_known(name, value):
 def test_every_field_of_a_recipe_is_compared():
     """But what does not change a net, and its name."""
     tested = {"budget", "board", "method", "seed_widths", "seed_depths", "seed_strides", "schedule",
-              "silence", "qat", "qat_epochs"}
+              "silence", "noise", "teachers", "qat", "qat_epochs"}
     assert {field.name for field in fields(Recipe)} - tested == {"name", "seeds", "threads"}
 
 
