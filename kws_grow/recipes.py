@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 from datasets.console import UserError
 from datasets.dataset import DEFAULT_KEYWORDS, SILENCE, UNKNOWN
@@ -21,11 +22,16 @@ OF_A_RUN = {"seed", "device", "threads", "dataset_sha256", "board_bytes", "costs
 MISSING = object()
 
 
+def teacher_file(name: str, models: Path = MODELS) -> Path:
+    """Float weights of a net that others learn from."""
+    return models / "teachers" / f"{name}{SAFETENSORS}"
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a net is grown. seeds: that are run where none are named. What is not here is grow-kws's default.
 
-    threads: of the CPU, 1 where several run side by side. teachers: names of published nets. qat_epochs: only of a
+    threads: of the CPU, 1 where several run side by side. teachers: of the table below. qat_epochs: only of a
     recipe with qat.
     """
 
@@ -59,7 +65,7 @@ class Recipe:
                    **{name: getattr(self.schedule, name) for name in (*SCHEDULE_OPTIONS, *RATE_OPTIONS)},
                    "silence": self.silence, "noise": self.noise, "qat": int(self.qat), "qat_epochs": self.qat_epochs}
         if self.teachers:
-            options["teacher"] = " ".join(str(MODELS / f"{name}{SAFETENSORS}") for name in self.teachers)
+            options["teacher"] = " ".join(str(teacher_file(name)) for name in self.teachers)
         return [text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", str(value))]
 
     @cached_property
@@ -95,9 +101,9 @@ RECIPES = {recipe.name: recipe for recipe in (
     Recipe("medium", "medium ops<=14M", (0, 1, 2), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
            schedule=Schedule(4, 2, 34, 1.7), qat_epochs=1),
     Recipe("large", "large ops<=30M", (0,), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
-           schedule=Schedule(4, 2, 24, 2.0), noise="mild", teachers=("medium", "small"), qat_epochs=1),
+           schedule=Schedule(4, 2, 24, 2.0), noise="mild", teachers=("medium-labels",), qat_epochs=1),
     Recipe("nano33ble", "ms<=100", (0,), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
-           schedule=Schedule(4, 2, 30, 1.7), noise="mild", teachers=("medium",), qat_epochs=1),
+           schedule=Schedule(4, 2, 30, 1.7), noise="mild", teachers=("medium-labels",), qat_epochs=1),
 )}
 # What an ingredient of a recipe is worth: the recipe without it. Never published.
 ABLATED = {"small-unstrided": "small", "small-plain": "small", "small-half": "small",
