@@ -204,8 +204,9 @@ def made_by(card: Card) -> str:
     s = card.summary
     keys = {"seed": "seed", "method": "method", "budget": "budget", "board": "board", "rounds": "rounds of growth",
             "epochs": "epochs", "stopped_by": "growth stopped by", "ranges": "int8 ranges", "device": "device",
-            "commit": "commit", "config": "configuration", "wall_s": "seconds"}
-    rows = [[told, f"`{s[key]}`"] for key, told in keys.items() if key in s]
+            "commit": "commit", "config": "configuration", "wall_s": "seconds",
+            "command": "which ran"}
+    rows = [[told, f"`{s[key]}`"] for key, told in keys.items() if key in s and s[key] != card.command]
     command = f"    {card.command}\n\n" if card.command else ""
     return f"## Made by\n\n{command}{markdown_table(['', ''], rows)}"
 

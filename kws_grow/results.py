@@ -15,6 +15,7 @@ from datasets.console import Parser, UserError, commit, finish, run_command
 from export.boards import load_board
 from export.budget import board_limits, parse_budget
 from export.cost import Cost
+from export.net import load_net, save_net
 from export.runs import Run, resolve
 from export.shape import NetShape
 from kws_grow.ablations import Worth, changed, fine_tuning, write_ablations
@@ -23,7 +24,7 @@ from kws_grow.deployment import deploy, facts_of
 from kws_grow.grow import seeds_of
 from kws_grow.jobs import parse_units, run_units
 from kws_grow.publish import MODELS
-from kws_grow.recipes import ABLATED, ABLATIONS, RECIPES, Recipe, known_recipes
+from kws_grow.recipes import ABLATED, ABLATIONS, RECIPES, TEACHING, Recipe, known_recipes, teacher_file
 from kws_grow.results_report import Net, draw_net, write_index
 from kws_grow.rows import completed, keep_files, read_files, tariff_of
 
@@ -194,8 +195,16 @@ def run(plan: Plan, state: State, jobs: int) -> dict[str, str]:
     if todo:
         print(f"growing {len(todo)} nets, {min(jobs, len(todo))} at once", flush=True)
     failed = run_units(todo, jobs, LOGS, lambda unit: prepared(unit, plan, unit in state.stale),
-                       lambda unit: keep_files(plan.runs / unit.name, plan.folder(unit), (KEPT,)))
+                       lambda unit: keep(unit, plan))
     return {f"{unit.recipe.name}, seed {unit.seed}": why for unit, why in failed.items()}
+
+
+def keep(unit: Unit, plan: Plan) -> None:
+    """Copy what is kept out of a finished run: its row, and the float weights of one that others learn from."""
+    run, recipe = plan.runs / unit.name, unit.recipe
+    keep_files(run, plan.folder(unit), (KEPT,))
+    if recipe.name in TEACHING and unit.seed == recipe.seeds[0]:
+        save_net(load_net(run / "net.npz"), teacher_file(recipe.name, plan.models))
 
 
 def prepared(unit: Unit, plan: Plan, stale: bool) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fabricated import LOG, Command, clips, config_of, net_of, write_run
+from fabricated import LOG, RESULTS, Command, clips, config_of, net_of, write_run
 
 from datasets.console import UserError
 from export.cost import Tariff
@@ -22,7 +22,7 @@ from kws_grow.augment import SILENCES
 from kws_grow.config import Schedule
 from kws_grow.markdown import to_html
 from kws_grow.published import PUBLISHED
-from kws_grow.recipes import ABLATED, ABLATIONS, RECIPES, Recipe, known_recipes
+from kws_grow.recipes import ABLATED, ABLATIONS, RECIPES, TEACHING, Recipe, known_recipes, teacher_file
 from kws_grow.results import Unit
 
 COPY = """
@@ -97,10 +97,11 @@ def bench(tmp_path, monkeypatch) -> Bench:
 
 @pytest.mark.parametrize("recipe", [*RECIPES.values(), Recipe(
     "odd", "ops<=2M", (0,), method="width", seed_widths=(8, 12, 8), seed_depths=(0, 1, 0), seed_strides=(2, 1),
-    schedule=Schedule(seed_epochs=2, final_epochs=7, peak_lr=0.05), noise="mild", teachers=("small", "medium"),
+    schedule=Schedule(seed_epochs=2, final_epochs=7, peak_lr=0.05), noise="mild", teachers=("medium-labels",),
     qat=False, qat_epochs=9, threads=2)])
 def test_the_options_of_a_recipe_make_its_run(recipe, monkeypatch):
     """By grow-kws's own parser, against what is compared of a finished run."""
+    monkeypatch.chdir(RESULTS.parents[1])
     monkeypatch.setattr("sys.argv", ["grow", *recipe.options])
     given = grow.parse_arguments()
     config = config_of(recipe, 0, budget=given.budget, board=given.board, method=given.method,
@@ -145,8 +146,23 @@ def test_every_ablation_is_its_recipe_but_for_one_thing_and_another_net():
     assert ABLATED.keys() == ABLATIONS.keys()
     for name, whole in ABLATED.items():
         assert name not in RECIPES
-        one = r"(schedule.final_epochs 22|seed_depths \[\]|seed_strides \[\]|augmentation.silence_.*)"
+        if name in TEACHING:  # older than what learns from it
+            continue
+        one = r"(schedule.final_epochs 22|seed_depths \[\]|seed_strides \[\]|augmentation.silence_.*|teachers \[\])"
         assert re.fullmatch(rf"`{name}` \({one}\)", changed(RECIPES[whole], ABLATIONS[name]))
+
+
+def test_who_teaches_learns_from_labels_and_is_kept(bench):
+    """Else the nets could not be grown again, one after the other, by what is in the repository."""
+    for name in TEACHING:
+        assert (RESULTS.parents[1] / teacher_file(name)).is_file()
+        assert (RECIPES | ABLATIONS)[name].teachers == ()
+    bench("--names", "medium-labels", "--seeds", "0 1")
+    kept, grown = (load_net(path) for path in (bench.base / teacher_file("medium-labels", Path("models")),
+                                               next((bench.base / "runs").glob("*medium-labels-s0*")) / "net.npz"))
+    assert all(np.array_equal(a.weight, b.weight) for a, b in zip(kept.layers, grown.layers, strict=True)
+               if b.weight is not None)
+    assert [path.name for path in (bench.base / "models").rglob("*.*")] == ["medium-labels.safetensors"]
 
 
 def test_an_ablation_is_grown_where_it_is_named_and_told_but_never_published(bench):
