@@ -99,7 +99,7 @@ RECIPES = {recipe.name: recipe for recipe in (
     Recipe("small", "small", (0, 1, 2), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
            schedule=Schedule(4, 2, 45, 1.7), qat_epochs=2),
     Recipe("medium", "medium ops<=14M", (0, 1, 2), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
-           schedule=Schedule(4, 2, 30, 1.7), noise="mild", teachers=("medium-labels",), qat_epochs=1),
+           schedule=Schedule(4, 2, 24, 1.7), noise="mild", teachers=("medium-labels",), qat_epochs=1),
     Recipe("large", "large ops<=30M", (0,), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
            schedule=Schedule(4, 2, 24, 2.0), noise="mild", teachers=("medium-labels",), qat_epochs=1),
     Recipe("nano33ble", "ms<=100", (0,), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),

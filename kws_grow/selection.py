@@ -63,6 +63,8 @@ class _End:
     kinds: frozenset[str]
 
 
+# What limits are made of that are no quantities themselves; the ring of samples grows with latency.
+_PARTS = {"memory_bytes": ("model_bytes", "activation_bytes"), "ram_bytes": (*RAM_PARTS, "latency_ms")}
 _IS_PEAK = np.array([name in PEAKS for name in QUANTITIES])
 _ARENA, _AUDIO, _FLASH, _LATENCY = map(QUANTITIES.index, ("arena_bytes", "audio_bytes", "flash_bytes", "latency_ms"))
 
@@ -76,15 +78,12 @@ def select(shape: NetShape, options: tuple[tuple[Option, ...], ...], limits: Lim
     tuned kernels of equal geometry share counts once within a path layer, but for each layer here; under a flash limit,
     what fits by that alone is then added, best gain for its price first, which need not be the best of all.
     """
-    firmware = _firmware(shape, tariff)
-    nothing = np.array([astuple(firmware(frozenset()))], float)
-    labels = {_End(1, frozenset()): _Labels(nothing, np.array([astuple(ArenaUse())]), np.zeros(1),
-                                            np.zeros((1, 0), int))}
-    adder = _Adder(tariff, firmware, shape.n_labels)
+    adder = _Adder(tariff, _firmware(shape, tariff), shape.n_labels)
+    labels, matters = adder.nothing(), _matters(_binding(shape, options, limits, adder), spend)
     for path, of_layer in enumerate(options):
-        labels = _extend(shape, path, labels, of_layer, limits, adder)
-    heads = {end: [adder.add(end, label, shape.head_layers(end.width))[1]] for end, label in labels.items()}
-    labels = _fitting(heads, limits)
+        fitting = _fitting(_extended(shape, path, labels, of_layer, adder), limits)
+        labels = {end: _undominated(each, matters) for end, each in fitting.items()}
+    labels = _fitting(_headed(shape, labels, adder), limits)
     if not labels:
         found = Selection((0,) * len(options), 0.0)
     else:
@@ -151,8 +150,39 @@ def _firmware(shape: NetShape, tariff: Tariff) -> Firmware:
                                                shape.n_labels))
 
 
-def _extend(shape: NetShape, path: int, labels: dict[_End, _Labels], options: tuple[Option, ...], limits: Limits,
-            adder: "_Adder") -> dict[_End, _Labels]:
+def may_bind(shape: NetShape, options: tuple[tuple[Option, ...], ...], limits: Limits, tariff: Tariff) -> list[str]:
+    """Names of the limits that some choice of options might exceed; all others never hold anything back."""
+    return _binding(shape, options, limits, _Adder(tariff, _firmware(shape, tariff), shape.n_labels))
+
+
+def _binding(shape: NetShape, options: tuple[tuple[Option, ...], ...], limits: Limits, adder: "_Adder") -> list[str]:
+    """By a label for each end that has the most of everything, which no choice has more of."""
+    most = adder.nothing()
+    for path, of_layer in enumerate(options):
+        most = {end: _most(_merge(each)) for end, each in _extended(shape, path, most, of_layer, adder).items()}
+    heads = [each for of_end in _headed(shape, most, adder).values() for each in of_end]
+    over = (_limited(_merge(heads).costs, limits) > np.array(astuple(limits))).any(0)
+    return [field.name for field, might in zip(fields(limits), over, strict=True) if might]
+
+
+def _matters(binding: list[str], spend: str) -> np.ndarray:
+    """Of a label's costs and uses, which ones decide what comes of it."""
+    needed = {spend}.union(*(_PARTS.get(name, (name,)) for name in binding))
+    return np.array([name in needed for name in QUANTITIES] + ["ram_bytes" in binding] * len(fields(ArenaUse)))
+
+
+def _most(labels: _Labels) -> _Labels:
+    """One label that has the most of each."""
+    return _Labels(*(each.max(0, keepdims=True) for each in _fields(labels)))
+
+
+def _headed(shape: NetShape, labels: dict[_End, _Labels], adder: "_Adder") -> dict[_End, list[_Labels]]:
+    """Whole nets."""
+    return {end: [adder.add(end, label, shape.head_layers(end.width))[1]] for end, label in labels.items()}
+
+
+def _extended(shape: NetShape, path: int, labels: dict[_End, _Labels], options: tuple[Option, ...],
+              adder: "_Adder") -> dict[_End, list[_Labels]]:
     """Labels behind path layer `path`."""
     parts: dict[_End, list[_Labels]] = {}
     for index, option in enumerate(options):
@@ -160,7 +190,7 @@ def _extend(shape: NetShape, path: int, labels: dict[_End, _Labels], options: tu
             layers = shape.path_layers(path, end.width, option.width, option.depth)
             behind, added = adder.add(end, label, layers)
             parts.setdefault(behind, []).append(_chosen(added, index, option.gain))
-    return {end: _undominated(each) for end, each in _fitting(parts, limits).items()}
+    return parts
 
 
 def _chosen(labels: _Labels, index: int, gain: float) -> _Labels:
@@ -175,6 +205,12 @@ class _Adder:
     tariff: Tariff
     firmware: Firmware
     n_labels: int
+
+    def nothing(self) -> dict[_End, _Labels]:
+        """Before the first layer."""
+        price = np.array([astuple(self.firmware(frozenset()))], float)
+        use, gain, chosen = np.array([astuple(ArenaUse())]), np.zeros(1), np.zeros((1, 0), int)
+        return {_End(1, frozenset()): _Labels(price, use, gain, chosen)}
 
     def add(self, end: _End, labels: _Labels, layers: tuple[LayerShape, ...]) -> tuple[_End, _Labels]:
         """These layers behind those of each label, and where that ends."""
@@ -227,11 +263,11 @@ def _within(labels: _Labels, limits: Limits) -> _Labels:
     return _keep(labels, (_limited(labels.costs, limits) <= np.array(astuple(limits))).all(1))
 
 
-def _undominated(labels: _Labels) -> _Labels:
-    """Drop every label that another one beats or equals in gain, in every quantity and in the memory that it leaves."""
+def _undominated(labels: _Labels, matters: np.ndarray) -> _Labels:
+    """Drop every label that another one beats or equals in gain and in all that matters of its costs and uses."""
     order = np.lexsort((labels.costs[:, QUANTITIES.index("energy_uj")], -labels.gains))
     prices = np.column_stack([labels.costs, labels.uses])
-    prices = prices[:, (prices != prices[:1]).any(0)]
+    prices = prices[:, matters & (prices != prices[:1]).any(0)]
     best, kept = np.empty_like(prices), []
     for i in order:
         if not kept or not (best[:len(kept)] <= prices[i]).all(1).any():

@@ -9,9 +9,19 @@ from hypothesis import strategies as st
 
 from export.budget import Limits
 from export.shape import NetShape
+from kws_grow import selection
 from kws_grow.loop import select_round
 from kws_grow.methods.proposal import Proposal
-from kws_grow.selection import WIDTH_STEP, Option, Selection, select, select_in_turn, split_options
+from kws_grow.selection import (
+    WIDTH_STEP,
+    Option,
+    Selection,
+    changed,
+    may_bind,
+    select,
+    select_in_turn,
+    split_options,
+)
 
 
 def prices_within(shape, options, limits, tariff):
@@ -130,6 +140,39 @@ def test_every_limit_holds_back(binding):
     found, free = (select(shape, options, each, tariff()) for each in (limits, Limits(**bounds)))
     assert 0 < found.gain == pytest.approx(brute_force(shape, options, limits))
     assert found.gain < free.gain
+    assert may_bind(shape, options, limits, tariff()) == [binding]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(2, 6), min_size=1, max_size=3), st.sampled_from(["portable", "tuned"]),
+       st.dictionaries(st.sampled_from(QUANTITIES), st.floats(1.0, 3.0), min_size=1))
+def test_what_may_not_bind_never_does(widths, kernels, factors):
+    shape, prices = NetShape(tuple(widths), 10, 4), tariff(kernels)
+    options = tuple((Option(w, 0, 0.0), Option(w + 1, 0, 1.0), Option(w, 1, 1.0), Option(2 * w, 1, 2.0))
+                    for w in widths)
+    before = prices.shape(shape).whole
+    limits = Limits(**{name: getattr(before, name) * factor for name, factor in factors.items()})
+    named = may_bind(shape, options, limits, prices)
+    for chosen in product(*(range(len(of_layer)) for of_layer in options)):
+        assert set(limits.broken_by(prices.shape(changed(shape, options, chosen)).whole)) <= set(named)
+
+
+def test_what_cannot_bind_is_not_compared(monkeypatch):
+    """The same choice from fewer labels."""
+    shape, kept = NetShape((24, 20, 32, 32), 20, 12), {True: 0, False: 0}
+    options = splits(shape, tuple(np.random.default_rng(0).uniform(0, 1, c) for c in shape.widths))
+    limits = Limits(energy_uj=1.7 * tariff().shape(shape).whole.energy_uj, flash_bytes=1e6, ram_bytes=2e5)
+    undominated, found = selection._undominated, []
+    for all_matters in kept:
+        def counted(labels, matters, all_matters=all_matters):
+            left = undominated(labels, matters | all_matters)
+            kept[all_matters] += len(left.gains)
+            return left
+        monkeypatch.setattr(selection, "_undominated", counted)
+        found.append(select(shape, options, limits, tariff()))
+    assert found[0] == found[1]
+    assert found[0].gain > 0
+    assert kept[False] < kept[True]
 
 
 def test_rounds_pay_with_what_they_are_told_to():
