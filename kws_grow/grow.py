@@ -463,15 +463,15 @@ def candidates(growth: Growth, config: GrowConfig, task: Task) -> dict[str, Floa
 
 
 def choose_int8(nets: dict[str, FloatNet], dataset: Dataset, folder: Path) -> tuple[dict, ...]:
-    """Convert every candidate; keep net and .tflite of the fine-tuned one, else of the one that does best on dev (the
-    first of equal ones). Returns a row each for the log."""
+    """Convert every candidate; keep net and .tflite of the one that does best on dev; of equal ones the fine-tuned one,
+    else the first. Returns a row each for the log."""
     print(f"converting to int8 by ranges of {len(nets)} kinds", flush=True)
     convert({candidate(folder, name): net for name, net in nets.items()})
     tried = {}
     for name in nets:
         tried[name] = int8_accuracy(candidate(folder, name), dataset.dev)
         print(f"ranges {name}: int8 {100 * tried[name]:.2f} % on dev", flush=True)
-    kept = QAT if QAT in tried else max(tried, key=tried.get)
+    kept = max(tried, key=lambda name: (tried[name], name == QAT))
     save_net(nets[kept], folder / "net.npz")
     candidate(folder, kept).replace(folder / "model.tflite")
     for name in nets:

@@ -24,7 +24,7 @@ from kws_grow.deployment import deploy, facts_of
 from kws_grow.grow import seeds_of
 from kws_grow.jobs import parse_units, run_units
 from kws_grow.publish import MODELS
-from kws_grow.recipes import ABLATED, ABLATIONS, RECIPES, TEACHING, Recipe, known_recipes, teacher_file
+from kws_grow.recipes import ABLATED, ABLATIONS, RECIPES, TEACHERS, Recipe, known_recipes, teacher_file
 from kws_grow.results_report import Net, draw_net, write_index
 from kws_grow.rows import completed, keep_files, read_files, tariff_of
 
@@ -203,8 +203,8 @@ def keep(unit: Unit, plan: Plan) -> None:
     """Copy what is kept out of a finished run: its row, and the float weights of one that others learn from."""
     run, recipe = plan.runs / unit.name, unit.recipe
     keep_files(run, plan.folder(unit), (KEPT,))
-    if recipe.name in TEACHING and unit.seed == recipe.seeds[0]:
-        save_net(load_net(run / "net.npz"), teacher_file(recipe.name, plan.models))
+    for name in (name for name, of in TEACHERS.items() if of == (recipe.name, unit.seed)):
+        save_net(load_net(run / "net.npz"), teacher_file(name, plan.models))
 
 
 def prepared(unit: Unit, plan: Plan, stale: bool) -> list[str]:
