@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import write_tones
+from helpers import made_up_dataset, write_tones
 
 from datasets.console import run_command
-from export.net import load_net
 from export.runs import resolve
 from export.simulate import read_codes
 from kws_grow import grow
@@ -99,14 +98,29 @@ def assert_others_go_on_from_its_end(words, runs, environment):
         assert f"{runs / 'r'} grew the same net" in output
         assert "round 0, epoch 1" not in output
     plain, q, m = (json.loads((runs / name / "summary.json").read_text()) for name in "rqm")
-    assert (q["ranges"], q["accuracy_int8_dev"]) == ("qat", q["ranges_tried"]["qat"])
+    tried = q["ranges_tried"]
+    assert q["accuracy_int8_dev"] == max(tried.values()) == tried[q["ranges"]]
+    assert (q["ranges"] == "qat") == (tried["qat"] == max(tried.values()))
     assert q["accuracy_int8_dev_without_qat"] == plain["accuracy_int8_dev"]
     assert q["accuracy_float"] == plain["accuracy_float"] == m["accuracy_float"]
     assert (m["ranges"], list(m["ranges_tried"])) == ("minmax", ["minmax"])
     table = (runs / "q" / "growth.md").read_text()
     assert "| mean-square |" in table
-    assert f"| qat | {100 * q['accuracy_int8_dev']:.2f} % | yes |" in table
-    assert load_net(runs / "q" / "net.npz").input_range != load_net(runs / "m" / "net.npz").input_range
+    assert f"| qat | {100 * tried['qat']:.2f} % | {'yes' if q['ranges'] == 'qat' else ''} |" in table
+
+
+@pytest.mark.parametrize(("tried", "kept"), [
+    ({"minmax": 0.8, "mean-square": 0.9, "qat": 0.9}, "qat"), ({"minmax": 0.9, "mean-square": 0.9}, "minmax"),
+    ({"minmax": 0.8, "mean-square": 0.91, "qat": 0.9}, "mean-square")])
+def test_dev_chooses_among_all_that_became_int8(tmp_path, monkeypatch, tried, kept):
+    """Of equal ones the fine-tuned one, else the first; the net is that of the .tflite."""
+    monkeypatch.setattr(grow, "convert", lambda nets: [path.write_text(net) for path, net in nets.items()])
+    monkeypatch.setattr(grow, "int8_accuracy", lambda path, clips: tried[path.read_text()])
+    monkeypatch.setattr(grow, "save_net", lambda net, path: path.write_text(net))
+    rows = grow.choose_int8({name: name for name in tried}, made_up_dataset(), tmp_path)
+    assert {row["ranges"]: row["accuracy_int8_dev"] for row in rows} == tried
+    assert [row["ranges"] for row in rows if row["kept"]] == [kept]
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"net.npz": kept, "model.tflite": kept}
 
 
 def test_ctrl_c_is_one_line_and_loses_nothing(words, tmp_path, environment):
