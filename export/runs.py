@@ -71,7 +71,7 @@ def resolve_several(run: str | None = None, models: str | Path | None = None, ru
 
     UserError, beside resolve's, where `models` names none.
     """
-    if not models or _is_file(models):
+    if not models or is_file(models):
         return (resolve(run, models, runs),)
     text = str(models)
     named = [name.strip() for name in (text.split(",") if "," in text else text.split()) if name.strip()]
@@ -80,7 +80,7 @@ def resolve_several(run: str | None = None, models: str | Path | None = None, ru
     return tuple(resolve(run, name, runs) for name in named)
 
 
-def _is_file(path: str | Path) -> bool:
+def is_file(path: str | Path) -> bool:
     """False too for what is too long for a path, as several are together."""
     try:
         return Path(path).is_file()

@@ -42,8 +42,9 @@ def changed(whole: Recipe, without: Recipe) -> str:
 
 
 def fine_tuning(whole: str, summaries: Iterable[dict]) -> Worth:
-    """QAT costs no growth to leave out: a run tells its int8 accuracy before it, too."""
-    return Worth(whole, "QAT (best ranges without it)", tuple((s, {INT8: s[UNTUNED]}) for s in summaries))
+    """QAT costs no growth to leave out: a run tells its int8 accuracy with it and without, whichever dev kept."""
+    pairs = tuple((s | {INT8: s["ranges_tried"]["qat"]}, {INT8: s[UNTUNED]}) for s in summaries)
+    return Worth(whole, "QAT (best ranges without it)", pairs)
 
 
 def write_ablations(worths: Iterable[Worth], folder: Path) -> None:

@@ -44,7 +44,7 @@ class Augmentation:
 
 SILENCES = {"diverse": Augmentation(silence_uniform=True, silence_mixed=0.3, silence_shaped=0.5, silence_struck=0.3),
             "plain": Augmentation()}
-NOISES = {"loud": Augmentation.noise_db, "mild": (-40.0, -10.0)}  # gains of what words are mixed with
+NOISES = {"loud": Augmentation.noise_db, "mild": (-40.0, -10.0)}  # gains of what is mixed in
 
 
 def augmentation_of(silence: str, noise: str) -> Augmentation:

@@ -69,8 +69,8 @@ class GrowConfig:
     costs_hash: of export.cost.Tariff. board_bytes: flash and RAM of the board, which are limits.
     spend: what rounds pay with, a quantity of export.cost.Cost. seed_*: of the net that growth starts from, see
     export.shape.NetShape. index: of the method's own settings.
-    teachers: names of nets whose answers are learnt instead of the labels in the final schedule (kws_grow.teacher), and
-    of their files.
+    teachers: names of nets whose answers are learnt instead of the labels in the final schedule (kws_grow.teacher);
+    teachers_sha256: of their files.
     reference: its price in what the budget limits is the budget, its epochs are the epochs.
     """
 

@@ -19,6 +19,9 @@ TO_TORCH = {"conv": lambda w: w.transpose(0, 3, 1, 2), "depthwise": lambda w: w.
             "dense": lambda w: w}
 
 
+Weights = list[tuple[Tensor, ...]]  # (weight, bias) of each layer, () where it has none
+
+
 def _fold(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[np.ndarray, np.ndarray]:
     """A convolution [out_c, in_c, kh, kw] and its norm as one weight and bias, float32."""
     scale = (norm.weight / torch.sqrt(norm.running_var + norm.eps)).detach().double()
@@ -89,12 +92,20 @@ def apply(layer: FloatLayer, outputs: list[Tensor], weight: Tensor | None = None
 
 
 @torch.no_grad()
-def activations(layers: list[FloatLayer], x: Tensor) -> list[Tensor]:
-    """Every layer's output but the softmax's: x [b, 49, n] -> [b, c, h, w] tensors, then [b, labels]."""
+def activations(layers: list[FloatLayer], x: Tensor, weights: Weights | None = None) -> list[Tensor]:
+    """Every layer's output but the softmax's: x [b, 49, n] -> [b, c, h, w] tensors, then [b, labels].
+
+    weights: weights_of(layers) on the device of x, for those who ask again and again.
+    """
     outputs = [x.unsqueeze(1)]
-    for layer in layers[:-1]:
-        outputs.append(apply(layer, outputs, *(values.to(x.device) for values in parameters_of(layer))))
+    for layer, values in zip(layers, weights or weights_of(layers, x.device), strict=False):
+        outputs.append(apply(layer, outputs, *values))
     return outputs[1:]
+
+
+def weights_of(layers: list[FloatLayer], device: str | torch.device) -> Weights:
+    """parameters_of every layer but the softmax."""
+    return [tuple(values.to(device) for values in parameters_of(layer)) for layer in layers[:-1]]
 
 
 def with_ranges(layers: list[FloatLayer], x: Tensor, labels: tuple[str, ...], dataset: str,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from math import inf
@@ -25,7 +26,7 @@ from export.budget import BUDGETS, Limits, board_limits, parse_budget
 from export.cost import Tariff, summary_of_price
 from export.kernels import DEFAULT, NAMES, known_kernels
 from export.net import FloatNet, save_net
-from export.runs import run_name
+from export.runs import is_file, run_name
 from export.shape import NetShape
 from export.simulate import int8_predictions
 from kws_grow.augment import NOISES, SILENCES, CodeSource, augmentation_of, generator_for, plain_codes
@@ -119,9 +120,8 @@ def make_task(config: GrowConfig, dataset: Dataset, limits: Limits, tariff: Tari
     if config.reference:
         limits = no_dearer(limits, reference_shape(config), tariff, config.spend)
     source = CodeSource(dataset, config.device, config.augmentation, config.schedule.min_epoch_clips)
-    teacher = None
-    if teachers:
-        teacher = Teacher(read_nets(teachers, config.labels, config.n_coefficients), config.device)
+    nets = read_nets(teachers, config.labels, config.n_coefficients)
+    teacher = Teacher(nets, config.device) if nets else None
     return Task(source, plain_codes(dataset.dev, config.device), range_codes(dataset, config.seed).to(config.device),
                 limits, tariff, teacher)
 
@@ -195,7 +195,7 @@ def parse_arguments() -> Namespace:
     parser.add_argument("--silence", type=known_silence, default="diverse",
                         help=f"that is learnt: {', '.join(SILENCES)}; default: %(default)s")
     parser.add_argument("--noise", type=known_noise, default="loud",
-                        help=f"that words are mixed with: {', '.join(NOISES)}; default: %(default)s")
+                        help=f"mixed into words and diverse silences: {', '.join(NOISES)}; default: %(default)s")
     parser.add_argument("--teacher", type=files_of, default=(), help="trained nets, .safetensors or a run's net.npz, "
                         "separated by spaces, whose answers are learnt instead of the labels in the final schedule")
     parser.add_argument("--ranges", type=ranges_of, default=Quantization.ranges,
@@ -302,34 +302,26 @@ def schedule_of(arguments: Namespace) -> Schedule:
     return replace(Schedule(), **{name: getattr(arguments, name) for name in names})
 
 
-def known_method(name: str) -> str:
-    """The name, or a UserError with those that are known."""
-    if name not in METHODS:
-        raise UserError(f"METHOD={name!r}: no such method; allowed: {', '.join(METHODS)}")
-    return name
+def known(what: str, table: Mapping[str, object]) -> Callable[[str], str]:
+    """A check that a name is in the table: the name, or a UserError with those that are known."""
+    def check(name: str) -> str:
+        if name not in table:
+            raise UserError(f"{what.upper()}={name!r}: no such {what}; allowed: {', '.join(table)}")
+        return name
+    return check
 
 
-def known_silence(name: str) -> str:
-    """The name, or a UserError with those that are known."""
-    if name not in SILENCES:
-        raise UserError(f"SILENCE={name!r}: no such silence; allowed: {', '.join(SILENCES)}")
-    return name
-
-
-def known_noise(name: str) -> str:
-    """The name, or a UserError with those that are known."""
-    if name not in NOISES:
-        raise UserError(f"NOISE={name!r}: no such noise; allowed: {', '.join(NOISES)}")
-    return name
+known_method, known_silence, known_noise = (known(*each) for each in (("method", METHODS), ("silence", SILENCES),
+                                                                      ("noise", NOISES)))
 
 
 def files_of(text: str) -> tuple[Path, ...]:
     """"a.safetensors b.safetensors" -> their paths. UserError for what is no file."""
-    paths = tuple(map(Path, text.split()))
-    if missing := [str(path) for path in paths if not path.is_file()]:
+    names = text.split() or [text]
+    if missing := [name for name in names if not is_file(name)]:
         raise UserError(f"TEACHER={text}: no such file: {missing[0]}; allowed: models/NAME.safetensors, or a finished "
                         "run's net.npz")
-    return paths
+    return tuple(map(Path, names))
 
 
 def choose_device(name: str) -> str:

@@ -197,7 +197,7 @@ def data(card: Card) -> str:
     return (f"## Data\n\n`{name}`: {told}.{images} Validation: {card.simulated['clips']:,} clips "
             f"(SHA-256 of the list begins `{card.simulated['list_sha256'][:16]}`); what a run chooses, it "
             "chooses on `dev`, 5 % of the training speakers. `SILENCE=diverse`, the default, was made after validation "
-            "had shown silence as the weakest class of a net.")
+            "of Speech Commands had shown silence as the weakest class of a net.")
 
 
 def made_by(card: Card) -> str:

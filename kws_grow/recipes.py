@@ -22,9 +22,9 @@ OF_A_RUN = {"seed", "device", "threads", "dataset_sha256", "board_bytes", "costs
 MISSING = object()
 
 
-def teacher_file(name: str, models: Path = MODELS) -> Path:
+def teacher_file(name: str) -> Path:
     """Float weights of a net that others learn from."""
-    return models / "teachers" / f"{name}{SAFETENSORS}"
+    return MODELS / "teachers" / f"{name}{SAFETENSORS}"
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ RECIPES = {recipe.name: recipe for recipe in (
     Recipe("medium", "medium ops<=14M", (0, 1, 2), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
            schedule=Schedule(4, 2, 34, 1.7), qat_epochs=1),
     Recipe("large", "large ops<=30M", (0,), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
-           schedule=Schedule(4, 2, 24, 2.0), noise="mild", teachers=("medium-labels",), qat_epochs=1),
+           schedule=Schedule(4, 2, 24, 2.0), noise="mild", teachers=("medium-labels",), qat=False),
     Recipe("nano33ble", "ms<=100", (0,), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
            schedule=Schedule(4, 2, 40, 1.7), qat_epochs=1),
 )}

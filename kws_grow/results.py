@@ -27,6 +27,7 @@ from kws_grow.publish import MODELS
 from kws_grow.recipes import ABLATED, ABLATIONS, RECIPES, TEACHERS, Recipe, known_recipes, teacher_file
 from kws_grow.results_report import Net, draw_net, write_index
 from kws_grow.rows import completed, keep_files, read_files, tariff_of
+from kws_grow.teacher import digests_of
 
 OUT, LOGS = Path("docs") / "results", Path("build") / "results"
 ABLATED_NETS = "ablations"  # folder beside the nets
@@ -39,7 +40,10 @@ class Unit:
 
     recipe: Recipe
     seed: int
-    reference: None = None
+    @property
+    def reference(self) -> "Unit | None":
+        """Who teaches it and has to be grown before."""
+        return next((Unit(RECIPES[name], seed) for name, seed in map(TEACHERS.__getitem__, self.recipe.teachers)), None)
 
     @property
     def name(self) -> str:
@@ -168,6 +172,9 @@ def why_stale(kept: Kept) -> str:
     """Why a seed does not count; empty where it does. Other prices alone are no reason, while the net fits."""
     if wrong := kept.unit.recipe.differs(kept.config):
         return f"grown by another recipe (differs in {wrong})"
+    files = tuple(map(teacher_file, kept.unit.recipe.teachers))
+    if all(map(Path.is_file, files)) and list(digests_of(files)) != kept.config["teachers_sha256"]:
+        return f"taught by another net than {', '.join(map(str, files))} now is"
     limits = parse_budget(kept.unit.recipe.budget).tightened(board_limits(load_board(kept.config["board"])))
     broken = limits.broken_by(kept.cost)
     return f"exceeds its budget by the present prices ({', '.join(broken)})" if broken else ""
@@ -200,11 +207,12 @@ def run(plan: Plan, state: State, jobs: int) -> dict[str, str]:
 
 
 def keep(unit: Unit, plan: Plan) -> None:
-    """Copy what is kept out of a finished run: its row, and the float weights of one that others learn from."""
-    run, recipe = plan.runs / unit.name, unit.recipe
+    """Copy what is kept out of a finished run: the float weights of one that others learn from, then its row."""
+    run = plan.runs / unit.name
+    for name, of in TEACHERS.items():
+        if of == (unit.recipe.name, unit.seed):
+            save_net(load_net(run / "net.npz"), teacher_file(name))
     keep_files(run, plan.folder(unit), (KEPT,))
-    for name in (name for name, of in TEACHERS.items() if of == (recipe.name, unit.seed)):
-        save_net(load_net(run / "net.npz"), teacher_file(name, plan.models))
 
 
 def prepared(unit: Unit, plan: Plan, stale: bool) -> list[str]:
@@ -287,8 +295,15 @@ def net_of(recipe: Recipe, plan: Plan, state: State) -> Net:
         return Net(recipe.name, recipe.board, {}, {}, (), (), tuple(absent))
     facts = facts_of(best.model_sha256, recipe, plan.home(recipe), plan.models)
     absent += [] if facts else ["its best seed is not published yet"]
+    absent += [f"seed {each.unit.seed} is of before dev chose whether fine-tuning stays: it was kept, and dev liked "
+               "another better" for each in kept if otherwise_now(each.summary)]
     return Net(recipe.name, recipe.board, summary_of(best, kept), facts, best.log,
                tuple(each.summary["accuracy_int8"] for each in kept), tuple(absent))
+
+
+def otherwise_now(summary: dict) -> bool:
+    """Whether dev would keep another int8 net of the run than the fine-tuned one."""
+    return summary["accuracy_int8_dev"] < summary["accuracy_int8_dev_without_qat"]
 
 
 def summary_of(best: Kept, kept: list[Kept]) -> dict:

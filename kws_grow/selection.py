@@ -79,7 +79,7 @@ def select(shape: NetShape, options: tuple[tuple[Option, ...], ...], limits: Lim
     what fits by that alone is then added, best gain for its price first, which need not be the best of all.
     """
     adder = _Adder(tariff, _firmware(shape, tariff), shape.n_labels)
-    labels, matters = adder.nothing(), _matters(_binding(shape, options, limits, adder), spend)
+    labels, matters = adder.nothing(), _matters(may_bind(shape, options, limits, tariff), spend)
     for path, of_layer in enumerate(options):
         fitting = _fitting(_extended(shape, path, labels, of_layer, adder), limits)
         labels = {end: _undominated(each, matters) for end, each in fitting.items()}
@@ -151,12 +151,9 @@ def _firmware(shape: NetShape, tariff: Tariff) -> Firmware:
 
 
 def may_bind(shape: NetShape, options: tuple[tuple[Option, ...], ...], limits: Limits, tariff: Tariff) -> list[str]:
-    """Names of the limits that some choice of options might exceed; all others never hold anything back."""
-    return _binding(shape, options, limits, _Adder(tariff, _firmware(shape, tariff), shape.n_labels))
-
-
-def _binding(shape: NetShape, options: tuple[tuple[Option, ...], ...], limits: Limits, adder: "_Adder") -> list[str]:
-    """By a label for each end that has the most of everything, which no choice has more of."""
+    """Names of the limits that some choice of options might exceed; all others never hold anything back. By a label for
+    each end that has the most of everything, which no choice has more of."""
+    adder = _Adder(tariff, _firmware(shape, tariff), shape.n_labels)
     most = adder.nothing()
     for path, of_layer in enumerate(options):
         most = {end: _most(_merge(each)) for end, each in _extended(shape, path, most, of_layer, adder).items()}

@@ -1,6 +1,7 @@
 """Trained nets whose answers another one learns instead of the labels: distillation (Hinton et al. 2015, arXiv
 1503.02531), from the same view of every clip (Beyer et al. 2022, arXiv 2106.05237)."""
 
+import math
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from datasets.console import UserError
 from export.net import FloatNet, load_net
-from kws_grow.deploy import apply, parameters_of
+from kws_grow.deploy import activations, weights_of
 
 
 class Teacher:
@@ -18,21 +19,11 @@ class Teacher:
     their weights on `device`."""
 
     def __init__(self, nets: Sequence[FloatNet], device: str | torch.device):
-        self.nets = [[(layer, [values.to(device) for values in parameters_of(layer)]) for layer in net.layers[:-1]]
-                     for net in nets]
+        self.nets = [(list(net.layers), weights_of(list(net.layers), device)) for net in nets]
 
-    @torch.no_grad()
     def __call__(self, mfcc: Tensor) -> Tensor:
-        logits = torch.stack([_logits(layers, mfcc) for layers in self.nets])
-        return logits.log_softmax(2).logsumexp(0) - torch.tensor(float(len(self.nets))).log()
-
-
-def _logits(layers: list, mfcc: Tensor) -> Tensor:
-    """What deploy.activations keeps the inner layers of too."""
-    outputs = [mfcc.unsqueeze(1)]
-    for layer, values in layers:
-        outputs.append(apply(layer, outputs, *values))
-    return outputs[-1]
+        logits = torch.stack([activations(layers, mfcc, weights)[-1] for layers, weights in self.nets])
+        return logits.log_softmax(2).logsumexp(0) - math.log(len(self.nets))
 
 
 def read_nets(paths: Sequence[Path], labels: tuple[str, ...], n_coefficients: int) -> list[FloatNet]:
@@ -49,7 +40,7 @@ def read_nets(paths: Sequence[Path], labels: tuple[str, ...], n_coefficients: in
 
 def names_of(paths: Sequence[Path]) -> tuple[str, ...]:
     """models/small.safetensors -> small; of a net.npz, its run."""
-    return tuple(path.parent.name if path.stem == "net" else path.stem for path in paths)
+    return tuple(path.resolve().parent.name if path.name == "net.npz" else path.stem for path in paths)
 
 
 def digests_of(paths: Sequence[Path]) -> tuple[str, ...]:

@@ -39,7 +39,8 @@ def config_of(recipe: Recipe, seed: int, **other) -> GrowConfig:
 
 def summary_of(config: GrowConfig, **other) -> dict:
     return {"accuracy_int8": 0.75, "accuracy_float": 0.74, "accuracy_int8_dev": 0.8, "accuracy_float_dev": 0.79,
-            "accuracy_int8_dev_without_qat": 0.78, "operations": 5_997_880, "clips": 60, "list_sha256": "ab" * 32,
+            "accuracy_int8_dev_without_qat": 0.78, "ranges_tried": {"minmax": 0.78, "qat": 0.8},
+            "operations": 5_997_880, "clips": 60, "list_sha256": "ab" * 32,
             "dataset": config.dataset, "labels": list(LABELS), **NET,
             "epochs": 3, "rounds": 1, "method": config.method, "budget": config.budget,
             "board": config.board, "seed": config.seed,

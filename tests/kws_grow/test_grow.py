@@ -6,18 +6,22 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import made_up_dataset, write_tones
+from helpers import made_up_dataset, small_net, write_tones
 
 from datasets.console import run_command
+from export.net import save_net
 from export.runs import resolve
 from export.simulate import read_codes
 from kws_grow import grow
 from kws_grow.checkpoint import NAME, save_checkpoint
 from kws_grow.config import GrowConfig, Quantization
+from kws_grow.deploy import folded_layers, with_ranges
+from kws_grow.ranges import minmax
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ["--budget", "ops<=900k", "--seed-epochs", "1", "--round-epochs", "1", "--final-epochs", "3", "--threads", "1",
@@ -153,6 +157,8 @@ def test_ctrl_c_is_one_line_and_loses_nothing(words, tmp_path, environment):
     (["--silence", "loud"], "SILENCE='loud': no such silence; allowed: diverse, plain"),
     (["--noise", "deafening"], "NOISE='deafening': no such noise; allowed: loud, mild"),
     (["--teacher", "models/old.safetensors"], "TEACHER=models/old.safetensors: no such file: models/old.safetensors"),
+    (["--teacher", " "], "TEACHER= : no such file:  ; allowed: models/NAME.safetensors"),
+    (["--teacher", 300 * "n"], "nnn; allowed: models/NAME.safetensors"),
     (["--ranges", "minmax,median"], "no such ranges: 'median'; allowed: minmax, percentile, mean-square"),
     (["--banana"], "--banana"),
 ])
@@ -165,6 +171,25 @@ def test_mistakes_are_one_line(words, tmp_path, monkeypatch, capfd, arguments, s
     assert stop.value.code in (1, 2)
     assert error.startswith("error: ")
     assert says in error
+
+
+def test_who_teaches_is_read_and_written_down(words, tmp_path, monkeypatch):
+    """Up to where training starts: there the task has the teacher, and the configuration says who it is."""
+    net, seen = small_net((8, 8, 8), n_coefficients=20).float(), []
+    labels = ("_silence_", "_unknown_", "tone400", "tone900")
+    floats = with_ranges(folded_layers(net), torch.zeros(1, 49, 20), labels, "tones", {"minmax": minmax})["minmax"]
+    save_net(floats, tmp_path / "wise.safetensors")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(grow, "grow", lambda config, task, folder: seen.append((config, task)) or sys.exit())
+    monkeypatch.setattr(sys, "argv", ["grow", *command(words, tmp_path / "runs")[4:], "--noise", "mild",
+                                      "--teacher", "wise.safetensors"])
+    with pytest.raises(SystemExit):
+        grow.main()
+    (config, task), x = seen[0], 64 * torch.randn(3, 49, 20)
+    assert config.teachers == ("wise",)
+    assert config.teachers_sha256 == (sha256((tmp_path / "wise.safetensors").read_bytes()).hexdigest(),)
+    assert config.augmentation.noise_db == (-40.0, -10.0) == task.source.augmentation.noise_db
+    torch.testing.assert_close(task.teacher(x).softmax(1), net.eval()(x).softmax(1), atol=1e-5, rtol=0)
 
 
 def test_a_run_of_another_configuration_is_not_touched(words, tmp_path, monkeypatch, capfd):

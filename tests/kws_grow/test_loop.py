@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from datasets import features
 from datasets.console import UserError
 from export.budget import LIMIT_NAMES, Limits
 from export.shape import NetShape
-from kws_grow.augment import Augmentation, CodeSource, mfcc, plain_codes
+from kws_grow.augment import NOISES, Augmentation, CodeSource, augmentation_of, mfcc, plain_codes
 from kws_grow.bench_index import agreement, judged
 from kws_grow.checkpoint import NAME, PREVIOUS, load_checkpoint, save_checkpoint
 from kws_grow.config import GrowConfig, Quantization, Reference, Schedule
@@ -460,6 +461,22 @@ def test_strokes_are_sudden_and_die_away():
         start = int((each[:, 0] > 0).nonzero()[0])
         expected = 10 * torch.exp(-torch.arange(49 - start) / 2.0)
         torch.testing.assert_close(each[start:], expected[:, None].expand(-1, 40), atol=0, rtol=1e-4)
+
+
+def test_mild_noise_is_ten_decibels_below_loud():
+    """In power that comes on top of the words; by the same draws otherwise."""
+    dataset, clips = made_up_dataset(), torch.arange(60)
+    added = {}
+    for noise in NOISES:
+        still = replace(augmentation_of("plain", noise), loudness_db=0.0, noise_share=1.0, time_masks=0)
+        source = CodeSource(dataset, "cpu", still)
+        source.energy[:] = torch.arange(256).float()
+        source.codes[:] = 0  # words that are nothing
+        codes, _ = source.augmented(clips, torch.Generator().manual_seed(4))
+        added[noise] = torch.exp((codes + features.CODE_OFFSET) * 2 / features.CODE_GAIN) - features.ENERGY_FLOOR
+    assert NOISES["loud"] == Augmentation().noise_db
+    ratio = added["mild"].sum((1, 2)) / added["loud"].sum((1, 2))
+    torch.testing.assert_close(ratio, torch.full_like(ratio, 0.1), atol=0.005, rtol=0)
 
 
 def test_augmentation_at_rest_changes_nothing():

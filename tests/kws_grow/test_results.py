@@ -24,6 +24,7 @@ from kws_grow.markdown import to_html
 from kws_grow.published import PUBLISHED
 from kws_grow.recipes import ABLATED, ABLATIONS, RECIPES, TEACHERS, Recipe, known_recipes, teacher_file
 from kws_grow.results import Unit
+from kws_grow.teacher import digests_of
 
 COPY = """
 import shutil, sys
@@ -146,7 +147,8 @@ def test_every_ablation_is_its_recipe_but_for_one_thing_or_taught_and_another_ne
     assert ABLATED.keys() == ABLATIONS.keys()
     for name, whole in ABLATED.items():
         assert name not in RECIPES
-        one = r"(schedule.final_epochs 22|seed_depths \[\]|seed_strides \[\]|augmentation.silence_.*|.*, teachers .*)"
+        one = (r"(schedule.final_epochs 22|seed_depths \[\]|seed_strides \[\]|augmentation.silence_.*|"
+               r"augmentation.noise_db \[-40.0, -10.0\], schedule.final_epochs 30, teachers \['medium-labels'\])")
         assert re.fullmatch(rf"`{name}` \({one}\)", changed(RECIPES[whole], ABLATIONS[name]))
 
 
@@ -158,10 +160,30 @@ def test_who_teaches_is_kept_and_nobody_teaches_who_teaches(bench):
         assert seed in RECIPES[recipe].seeds
     assert {name for recipe in (*RECIPES.values(), *ABLATIONS.values()) for name in recipe.teachers} <= TEACHERS.keys()
     bench("--names", "medium", "--seeds", "0 1")
-    kept, grown = (load_net(path) for path in (bench.base / teacher_file("medium-labels", Path("models")),
+    kept, grown = (load_net(path) for path in (bench.base / teacher_file("medium-labels"),
                                                next((bench.base / "runs").glob("*medium-s0*")) / "net.npz"))
     assert all(np.array_equal(a.weight, b.weight) for a, b in zip(kept.layers, grown.layers, strict=True)
                if b.weight is not None)
+
+
+def test_who_teaches_is_grown_first_and_a_pupil_of_another_is_stale(bench):
+    """Of the large net's teacher, by the file that teaches now."""
+    teacher = Unit(RECIPES["medium"], 0)
+    assert Unit(RECIPES["large"], 0).reference == teacher
+    assert teacher.reference is None
+    bench("--names", "large medium", "--seeds", "0")
+    assert [name.split("-")[1] for name in bench.order] == ["medium", "large"]
+    assert "taught by another net than models/teachers/medium-labels.safetensors now is" in bench.page
+    bench.learnt = {0: {"teachers_sha256": digests_of([teacher_file("medium-labels")])}}
+    bench("--names", "large", "--seeds", "0", "--rerun", "1")
+    assert "taught by another" not in bench.page
+
+
+def test_what_dev_would_choose_otherwise_now_is_told(bench):
+    bench.dev = {0: 0.77, 1: 0.9}
+    bench("--names", "small", "--seeds", "0 1")
+    assert "seed 0 is of before dev chose whether fine-tuning stays" in bench.page  # 0.78 without it
+    assert "seed 1 is of before dev chose" not in bench.page
 
 
 def test_an_ablation_is_grown_where_it_is_named_and_told_but_never_published(bench):
@@ -181,7 +203,8 @@ def test_an_ablation_is_grown_where_it_is_named_and_told_but_never_published(ben
 def test_an_ablation_tells_what_its_ingredient_is_worth(tmp_path):
     def of(seed: int, int8: float, untuned: float) -> dict:
         return {"seed": seed, "accuracy_int8_dev": int8, "accuracy_float_dev": int8 + 0.01, "wall_s": 60.0,
-                "operations": 2e6, "accuracy_int8_dev_without_qat": untuned, "clips_dev": 1972}
+                "operations": 2e6, "accuracy_int8_dev_without_qat": untuned, "clips_dev": 1972,
+                "ranges_tried": {"qat": int8, "minmax": 0.5}}
     pairs = ((of(0, 0.95, 0.94), of(0, 0.93, 0)), (of(3, 0.96, 0.96), of(3, 0.95, 0)))
     write_ablations([Worth("small", "x", pairs), fine_tuning("small", [whole for whole, _ in pairs]),
                      Worth("large", "nobody ran", ())], tmp_path)

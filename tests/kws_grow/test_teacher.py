@@ -60,10 +60,10 @@ def test_what_cannot_teach_is_told(tmp_path):
 
 
 def test_teachers_are_known_by_name_and_content(tmp_path):
-    paths = [tmp_path / "models" / "small.safetensors", tmp_path / "runs" / "mine" / "net.npz"]
+    paths = [tmp_path / "models" / "net.safetensors", tmp_path / "runs" / "mine" / "net.npz"]
     for i, path in enumerate(paths):
         path.parent.mkdir(parents=True)
         path.write_bytes(bytes([i]))
-    assert names_of(paths) == ("small", "mine")
+    assert names_of(paths) == ("net", "mine")
     assert len(set(digests_of(paths))) == 2
     assert names_of(()) == digests_of(()) == ()
