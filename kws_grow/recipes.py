@@ -93,7 +93,8 @@ def flat(settings: dict, prefix: str = "") -> dict:
     return {name: value for each in pairs for name, value in each.items()}
 
 
-# small, medium, large: within the budgets of "Hello Edge", the last two as far as two cores train them in an hour.
+# small, medium, large: within the budgets of "Hello Edge", the last two as far as one core trains them in an hour or
+# two.
 # nano33ble: what the board computes in a tenth of a second.
 RECIPES = {recipe.name: recipe for recipe in (
     Recipe("small", "small", (0, 1, 2), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
