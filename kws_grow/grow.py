@@ -319,8 +319,8 @@ def files_of(text: str) -> tuple[Path, ...]:
     """"a.safetensors b.safetensors" -> their paths. UserError for what is no file."""
     names = text.split() or [text]
     if missing := [name for name in names if not is_file(name)]:
-        raise UserError(f"TEACHER={text}: no such file: {missing[0]}; allowed: models/NAME.safetensors, or a finished "
-                        "run's net.npz")
+        raise UserError(f"TEACHER={text}: no such file: {missing[0]!r}; allowed: models/NAME.safetensors, or a "
+                        "finished run's net.npz")
     return tuple(map(Path, names))
 
 

@@ -156,9 +156,9 @@ def test_ctrl_c_is_one_line_and_loses_nothing(words, tmp_path, environment):
     (["--qat", "yes"], "QAT=yes: allowed are 0 and 1"),
     (["--silence", "loud"], "SILENCE='loud': no such silence; allowed: diverse, plain"),
     (["--noise", "deafening"], "NOISE='deafening': no such noise; allowed: loud, mild"),
-    (["--teacher", "models/old.safetensors"], "TEACHER=models/old.safetensors: no such file: models/old.safetensors"),
-    (["--teacher", " "], "TEACHER= : no such file:  ; allowed: models/NAME.safetensors"),
-    (["--teacher", 300 * "n"], "nnn; allowed: models/NAME.safetensors"),
+    (["--teacher", "models/old.safetensors"], "TEACHER=models/old.safetensors: no such file: 'models/old.safetensors'"),
+    (["--teacher", " "], "TEACHER= : no such file: ' '; allowed: models/NAME.safetensors"),
+    (["--teacher", 300 * "n"], "nnn'; allowed: models/NAME.safetensors"),
     (["--ranges", "minmax,median"], "no such ranges: 'median'; allowed: minmax, percentile, mean-square"),
     (["--banana"], "--banana"),
 ])
