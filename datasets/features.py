@@ -17,6 +17,7 @@ FINE_HOP_LENGTH = 160  # of cached codes: the loop shifts clips by 10 ms
 FFT_LENGTH = 512
 N_MELS = 40
 MEL_HIGH_HZ = 4000.0
+MEL_SCALE, MEL_CORNER_HZ = 1127.0, 700.0  # mel(f) = 1127 ln(1 + f / 700)
 N_FRAMES = 1 + (CLIP_SAMPLES - FRAME_LENGTH) // HOP_LENGTH  # 49
 N_FINE_FRAMES = 1 + (CLIP_SAMPLES - FRAME_LENGTH) // FINE_HOP_LENGTH  # 98
 
@@ -35,10 +36,18 @@ def window() -> np.ndarray:
 
 
 @cache
+def band_edges_hz() -> np.ndarray:
+    """Feet and peaks of the mel triangles, float64 [42]: that of band m stands on [m] and [m + 2] and peaks at
+    [m + 1]."""
+    top = MEL_SCALE * np.log1p(MEL_HIGH_HZ / MEL_CORNER_HZ)
+    return MEL_CORNER_HZ * np.expm1(np.linspace(0, top, N_MELS + 2) / MEL_SCALE)
+
+
+@cache
 def mel_filters() -> np.ndarray:
-    """Triangles of height 1, equally spaced on mel(f) = 1127 ln(1 + f / 700) 0 to 4000 Hz, linear in Hz
+    """Triangles of height 1, equally spaced on mel(f) = 1127 ln(1 + f / 700), 0 to 4000 Hz, linear in Hz
     between (librosa: htk=True, norm=None); float64 [40, 257]."""
-    edges_hz = 700 * np.expm1(np.linspace(0, 1127 * np.log1p(MEL_HIGH_HZ / 700), N_MELS + 2) / 1127)
+    edges_hz = band_edges_hz()
     low, centre, high = edges_hz[:-2, None], edges_hz[1:-1, None], edges_hz[2:, None]
     hz = np.arange(FFT_LENGTH // 2 + 1) * SAMPLE_RATE / FFT_LENGTH
     return np.maximum(0, np.minimum((hz - low) / (centre - low), (high - hz) / (high - centre)))

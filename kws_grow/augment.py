@@ -1,4 +1,5 @@
-"""Batches from cached codes, on the training device: shifts, loudness, noise in mel power, masks, then MFCC."""
+"""Batches from cached codes, on the training device: shifts, tempo, formants, colour, loudness, noise in mel power,
+masks, then MFCC."""
 
 import hashlib
 import math
@@ -17,8 +18,12 @@ SHAPE_KNOTS = 5
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Ranges are uniform; every draw comes from the epoch's own generator.
+    """Ranges are uniform; every draw comes from the epoch's own generator, and what is 0 draws nothing.
 
+    tempo, formants, colour_db: of the words alone, so that they are more than their speakers and microphones: speed
+    perturbation (Ko et al., Interspeech 2015), vocal tract length perturbation (Jaitly and Hinton, ICML workshop 2013),
+    and a smooth curve over the mel bands.
+    silence_clips: of an epoch, as many as a keyword has times this.
     silence_*: of the class alone, so that it is more than the few recordings that it is cut from: a second recording on
     top, a smooth curve over the mel bands, sudden sounds that die away (of clattering, say), each on these shares of
     its clips; and an amplitude from 0 to 1, as in the official recipe and in validation, instead of noise_db.
@@ -32,6 +37,10 @@ class Augmentation:
     time_mask_frames: int = 8         # at most, 20 ms a frame
     mel_masks: int = 0
     mel_mask_bands: int = 5           # at most
+    tempo: float = 0.0                # each way, 0.1: up to a tenth faster or slower
+    formants: float = 0.0             # each way, 0.1: frequencies up to a tenth higher or lower
+    colour_db: float = 0.0            # each way, at SHAPE_KNOTS bands
+    silence_clips: float = 1.0
     silence_uniform: bool = False     # amplitude
     silence_mixed: float = 0.0        # share
     silence_shaped: float = 0.0       # share
@@ -42,14 +51,16 @@ class Augmentation:
     silence_decay_frames: tuple[float, float] = (0.3, 5.0)  # until a stroke's power is 1/e
 
 
-SILENCES = {"diverse": Augmentation(silence_uniform=True, silence_mixed=0.3, silence_shaped=0.5, silence_struck=0.3),
-            "plain": Augmentation()}
+DIVERSE = Augmentation(silence_uniform=True, silence_mixed=0.3, silence_shaped=0.5, silence_struck=0.3)
+SILENCES = {"ample": replace(DIVERSE, silence_clips=2.0), "diverse": DIVERSE, "plain": Augmentation()}
 NOISES = {"loud": Augmentation.noise_db, "mild": (-40.0, -10.0)}  # gains of what is mixed in
+VOICES = {"varied": {"tempo": 0.12, "formants": 0.1, "colour_db": 6.0, "mel_masks": 1}, "plain": {}}
+USUAL = {"silence": "ample", "noise": "loud", "voice": "varied"}  # where nothing else is asked for
 
 
-def augmentation_of(silence: str, noise: str) -> Augmentation:
-    """By entries of SILENCES and NOISES."""
-    return replace(SILENCES[silence], noise_db=NOISES[noise])
+def augmentation_of(silence: str, noise: str, voice: str) -> Augmentation:
+    """By entries of SILENCES, NOISES and VOICES."""
+    return replace(SILENCES[silence], noise_db=NOISES[noise], **VOICES[voice])
 
 
 def generator_for(seed: int, *what: str | int, device: str | torch.device = "cpu") -> torch.Generator:
@@ -59,7 +70,8 @@ def generator_for(seed: int, *what: str | int, device: str | torch.device = "cpu
 
 
 class CodeSource:
-    """The training split on the device. One pass: every keyword clip once; unknown and silence as many as a keyword.
+    """The training split on the device. One pass: every keyword clip once; unknown as many as a keyword, silence as
+    many times augmentation.silence_clips.
 
     An epoch is one pass, or as many as make `at_least` clips.
     """
@@ -67,17 +79,19 @@ class CodeSource:
     def __init__(self, dataset: Dataset, device: str | torch.device, augmentation: Augmentation, at_least: int = 0):
         self.augmentation, self.at_least = augmentation, at_least
         self.device = torch.device(device)
-        pad = self.augmentation.shift_fine_frames
+        self.pad = pad = augmentation.shift_fine_frames + math.ceil(augmentation.tempo * features.N_FINE_FRAMES / 2)
         codes = torch.from_numpy(dataset.train.codes).to(self.device)
         self.codes = torch.nn.functional.pad(codes, (0, 0, pad, pad))  # uint8 [n, pad + 98 + pad, 40]
         self.labels = torch.from_numpy(dataset.train.labels).to(self.device)
         self.silence, self.unknown = dataset.labels.index(SILENCE), dataset.labels.index(UNKNOWN)
         self.noise = torch.from_numpy(np.concatenate(dataset.noise)).to(self.device)  # uint8 [frames, 40]
         self.noise_starts = torch.from_numpy(_starts([len(n) for n in dataset.noise])).to(self.device)
+        self.band_hz = torch.from_numpy(features.band_edges_hz()[1:-1]).float().to(self.device)  # [40]
         self.energy = torch.from_numpy(features.energy_of_codes(np.arange(256))).float().to(self.device)
         self.keyword_clips = torch.nonzero((self.labels != self.unknown) & (self.labels != self.silence))[:, 0]
         self.unknown_clips = torch.nonzero(self.labels == self.unknown)[:, 0]
         self.n_extra = len(self.keyword_clips) // max(len(dataset.labels) - 2, 1)
+        self.n_silence = round(augmentation.silence_clips * self.n_extra)
 
     def __len__(self) -> int:
         """Clips an epoch."""
@@ -85,7 +99,7 @@ class CodeSource:
 
     @property
     def _pass_clips(self) -> int:
-        return len(self.keyword_clips) + self.n_extra * (1 + bool(len(self.unknown_clips)))
+        return len(self.keyword_clips) + self.n_silence + self.n_extra * bool(len(self.unknown_clips))
 
     @property
     def _passes(self) -> int:
@@ -96,7 +110,7 @@ class CodeSource:
         return torch.cat([self._pass(generator) for _ in range(self._passes)])
 
     def _pass(self, generator: torch.Generator) -> Tensor:
-        parts = [self.keyword_clips, torch.full((self.n_extra,), -1, device=self.device)]
+        parts = [self.keyword_clips, torch.full((self.n_silence,), -1, device=self.device)]
         if len(self.unknown_clips):
             order = torch.randint(len(self.unknown_clips), (self.n_extra,), generator=generator, device=self.device)
             if self.n_extra <= len(self.unknown_clips):
@@ -117,6 +131,10 @@ class CodeSource:
         a, n = self.augmentation, len(clips)
         silent = clips < 0
         energy = self.energy[self._rows(clips.clamp(min=0), g).long()]  # [b, 49, 40]
+        if a.formants:
+            energy = self._moved(energy, g)
+        if a.colour_db:
+            energy = energy * self._curve(n, a.colour_db, g)
         energy = energy * self._gain(n, -a.loudness_db, a.loudness_db, g)
         noise_gain = self._gain(n, *a.noise_db, g)
         noisy = torch.rand(n, generator=g, device=self.device) < a.noise_share
@@ -133,11 +151,28 @@ class CodeSource:
         return codes, torch.where(silent, self.silence, self.labels[clips.clamp(min=0)])
 
     def _rows(self, clips: Tensor, g: torch.Generator) -> Tensor:
-        """uint8 [b, 49, 40]: every second fine frame, shifted."""
+        """uint8 [b, 49, 40]: every second fine frame, shifted; nearer or further apart about the middle by tempo."""
         shift = self.augmentation.shift_fine_frames
         start = torch.randint(2 * shift + 1, (len(clips), 1), generator=g, device=self.device)
-        frames = start + 2 * torch.arange(features.N_FRAMES, device=self.device)
-        return self.codes[clips[:, None], frames]
+        frames = 2 * torch.arange(features.N_FRAMES, device=self.device)
+        if self.augmentation.tempo:
+            middle = features.N_FRAMES - 1
+            frames = middle + torch.round((frames - middle) * self._rate(len(clips), self.augmentation.tempo, g)).long()
+        return self.codes[clips[:, None], self.pad - shift + start + frames]
+
+    def _rate(self, n: int, most: float, g: torch.Generator) -> Tensor:
+        """1 - most to 1 + most, [n, 1]."""
+        return 1 + most * (2 * torch.rand(n, 1, generator=g, device=self.device) - 1)
+
+    def _moved(self, energy: Tensor, g: torch.Generator) -> Tensor:
+        """Mel power [n, 49, 40] as of a longer or a shorter vocal tract: what a band hears is a rate times as high."""
+        rate = self._rate(len(energy), self.augmentation.formants, g)
+        last = features.N_MELS - 1
+        at = band_at_hz(self.band_hz * rate).clamp(0, last)  # [n, 40]
+        low = at.floor().clamp(max=last - 1)
+        share = (at - low)[:, None]
+        index = low.long()[:, None].expand_as(energy)
+        return torch.lerp(energy.gather(2, index), energy.gather(2, index + 1), share.expand_as(energy))
 
     def _gain(self, n: int, low_db: float, high_db: float, g: torch.Generator) -> Tensor:
         """Power gains [n, 1, 1]."""
@@ -199,6 +234,12 @@ def _starts(lengths: list[int]) -> np.ndarray:
     offsets = np.cumsum([0, *lengths[:-1]])
     return np.concatenate([offset + np.arange(max(length - features.N_FINE_FRAMES, 1))
                            for offset, length in zip(offsets, lengths, strict=True)])
+
+
+def band_at_hz(hz: Tensor) -> Tensor:
+    """Real-valued index of the mel band that peaks at this frequency: mel(f) counted in the distance of two bands."""
+    distance = math.log1p(features.MEL_HIGH_HZ / features.MEL_CORNER_HZ) / (features.N_MELS + 1)
+    return torch.log1p(hz / features.MEL_CORNER_HZ) / distance - 1
 
 
 def codes_of_energy(energy: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""`make bench-silence`: what learning SILENCE=diverse is worth on noise that training did not hear, neither dev's nor
+"""`make bench-silence`: what learning each SILENCE is worth on noise that training did not hear, neither dev's nor
 validation's: a fixed net learns the first part of each noise recording, the rest is told for silence or not."""
 
 from dataclasses import dataclass, replace

@@ -29,7 +29,7 @@ from export.net import FloatNet, save_net
 from export.runs import is_file, run_name
 from export.shape import NetShape
 from export.simulate import int8_predictions
-from kws_grow.augment import NOISES, SILENCES, CodeSource, augmentation_of, generator_for, plain_codes
+from kws_grow.augment import NOISES, SILENCES, USUAL, VOICES, CodeSource, augmentation_of, generator_for, plain_codes
 from kws_grow.checkpoint import load_checkpoint, save_checkpoint
 from kws_grow.config import GrowConfig, Quantization, Reference, Schedule
 from kws_grow.loop import (
@@ -51,7 +51,7 @@ from kws_grow.selection import WIDTH_STEP
 from kws_grow.teacher import Teacher, digests_of, names_of, read_nets
 from kws_grow.training import accuracy, keep_freed_memory
 
-SCHEDULE_OPTIONS = ("seed_epochs", "round_epochs", "final_epochs", "min_epoch_clips")
+SCHEDULE_OPTIONS = ("seed_epochs", "round_epochs", "final_epochs", "min_epoch_clips", "batch")
 RATE_OPTIONS = ("growing_lr", "peak_lr", "round_factor")
 MAX_WIDTH, MAX_DEPTH, MAX_STRIDE = 1024, 16, 2
 RANGE_CLIPS = 2048  # training clips that the activation ranges are read off
@@ -98,7 +98,7 @@ def main() -> None:
         arguments.spend, seed_widths=arguments.seed_widths, seed_depths=arguments.seed_depths,
         seed_strides=arguments.seed_strides, reference=reference, schedule=schedule_of(arguments),
         teachers=names_of(arguments.teacher), teachers_sha256=digests_of(arguments.teacher),
-        index=index, augmentation=augmentation_of(arguments.silence, arguments.noise),
+        index=index, augmentation=augmentation_of(arguments.silence, arguments.noise, arguments.voice),
         quantization=Quantization(arguments.ranges, arguments.qat, arguments.qat_epochs))
     check_seed(config)
     if reference:
@@ -192,10 +192,12 @@ def parse_arguments() -> Namespace:
     parser.add_argument("--seed-strides", type=strides_of, default=(), help="1 or 2, of its layers but the last")
     parser.add_argument("--index", default="", help='options of the method, like "eps=0.25 steps=60"')
     parser.add_argument("--reference", help="finished run whose price and epochs a comparator takes")
-    parser.add_argument("--silence", type=known_silence, default="diverse",
+    parser.add_argument("--silence", type=known_silence, default=USUAL["silence"],
                         help=f"that is learnt: {', '.join(SILENCES)}; default: %(default)s")
-    parser.add_argument("--noise", type=known_noise, default="loud",
+    parser.add_argument("--noise", type=known_noise, default=USUAL["noise"],
                         help=f"mixed into words and diverse silences: {', '.join(NOISES)}; default: %(default)s")
+    parser.add_argument("--voice", type=known_voice, default=USUAL["voice"], help="that words are learnt in, of many "
+                        f"speakers and microphones or as recorded: {', '.join(VOICES)}; default: %(default)s")
     parser.add_argument("--teacher", type=files_of, default=(), help="trained nets, .safetensors or a run's net.npz, "
                         "separated by spaces, whose answers are learnt instead of the labels in the final schedule")
     parser.add_argument("--ranges", type=ranges_of, default=Quantization.ranges,
@@ -311,8 +313,8 @@ def known(what: str, table: Mapping[str, object]) -> Callable[[str], str]:
     return check
 
 
-known_method, known_silence, known_noise = (known(*each) for each in (("method", METHODS), ("silence", SILENCES),
-                                                                      ("noise", NOISES)))
+known_method, known_silence, known_noise, known_voice = (
+    known(*each) for each in (("method", METHODS), ("silence", SILENCES), ("noise", NOISES), ("voice", VOICES)))
 
 
 def files_of(text: str) -> tuple[Path, ...]:

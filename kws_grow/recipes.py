@@ -10,7 +10,7 @@ from datasets.console import UserError
 from datasets.dataset import DEFAULT_KEYWORDS, SILENCE, UNKNOWN
 from export.kernels import DEFAULT
 from export.net import SAFETENSORS
-from kws_grow.augment import augmentation_of
+from kws_grow.augment import USUAL, augmentation_of
 from kws_grow.config import GrowConfig, Quantization, Schedule
 from kws_grow.grow import RATE_OPTIONS, SCHEDULE_OPTIONS
 from kws_grow.methods import settings_of
@@ -44,8 +44,9 @@ class Recipe:
     seed_depths: tuple[int, ...] = ()
     seed_strides: tuple[int, ...] = ()
     schedule: Schedule = field(default_factory=Schedule)
-    silence: str = "diverse"
-    noise: str = "loud"
+    silence: str = USUAL["silence"]
+    noise: str = USUAL["noise"]
+    voice: str = USUAL["voice"]
     teachers: tuple[str, ...] = ()
     qat: bool = True
     qat_epochs: int = Quantization.qat_epochs
@@ -63,7 +64,8 @@ class Recipe:
         options = {"budget": self.budget, "board": self.board, "method": self.method, "threads": self.threads,
                    **{name: ",".join(map(str, values)) for name, values in lists.items() if values},
                    **{name: getattr(self.schedule, name) for name in (*SCHEDULE_OPTIONS, *RATE_OPTIONS)},
-                   "silence": self.silence, "noise": self.noise, "qat": int(self.qat), "qat_epochs": self.qat_epochs}
+                   "silence": self.silence, "noise": self.noise, "voice": self.voice,
+                   "qat": int(self.qat), "qat_epochs": self.qat_epochs}
         if self.teachers:
             options["teacher"] = " ".join(str(teacher_file(name)) for name in self.teachers)
         return [text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", str(value))]
@@ -75,7 +77,7 @@ class Recipe:
             DATASET, "", LABELS, self.board, (), DEFAULT, "", self.budget, self.method, 0, "", self.threads,
             seed_widths=self.seed_widths, seed_depths=self.seed_depths, seed_strides=self.seed_strides,
             schedule=self.schedule, index=settings_of(self.method, ""), teachers=self.teachers,
-            augmentation=augmentation_of(self.silence, self.noise),
+            augmentation=augmentation_of(self.silence, self.noise, self.voice),
             quantization=Quantization(qat=self.qat, qat_epochs=self.qat_epochs))
 
     def differs(self, config: dict) -> str:
@@ -98,13 +100,14 @@ def flat(settings: dict, prefix: str = "") -> dict:
 # nano33ble: what the board computes in a tenth of a second.
 RECIPES = {recipe.name: recipe for recipe in (
     Recipe("small", "small", (0, 1, 2), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
-           schedule=Schedule(4, 2, 45, 1.7), qat_epochs=2),
+           schedule=Schedule(4, 2, 45, 1.7, batch=128, growing_lr=0.05, peak_lr=0.1), qat_epochs=1),
     Recipe("medium", "medium ops<=14M", (0, 1, 2), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
-           schedule=Schedule(4, 2, 34, 1.7), qat_epochs=1),
+           schedule=Schedule(4, 2, 32, 1.7, batch=128, growing_lr=0.05, peak_lr=0.1), qat_epochs=1),
     Recipe("large", "large ops<=30M", (0,), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
-           schedule=Schedule(4, 2, 24, 2.0), noise="mild", teachers=("medium-labels",), qat=False),
+           schedule=Schedule(4, 2, 24, 2.0), silence="diverse", voice="plain", noise="mild",
+           teachers=("medium-labels",), qat=False),
     Recipe("nano33ble", "ms<=100", (0,), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
-           schedule=Schedule(4, 2, 40, 1.7), qat_epochs=1),
+           schedule=Schedule(4, 2, 40, 1.7), silence="diverse", voice="plain", qat_epochs=1),
 )}
 # What an ingredient of a recipe is worth: the recipe without it, or otherwise. Never published.
 ABLATED = {"small-unstrided": "small", "small-plain": "small", "small-half": "small", "small-silence": "small",

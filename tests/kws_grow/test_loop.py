@@ -437,6 +437,9 @@ def test_epoch_has_silence_unknown_and_enough_clips():
     assert len(clips) == len(source) >= 256
     labels = torch.where(clips < 0, 0, source.labels[clips.clamp(min=0)]).bincount()
     assert labels.tolist() == [120] * 4  # two passes of 60 clips a label
+    ample = CodeSource(made_up_dataset(), "cpu", replace(CONFIG.augmentation, silence_clips=1.5))
+    assert len(ample) == len(clips := ample.epoch(torch.Generator().manual_seed(0)))
+    assert torch.where(clips < 0, 0, ample.labels[clips.clamp(min=0)]).bincount().tolist() == [90, 60, 60, 60]
 
 
 @pytest.mark.parametrize("field", ["silence_mixed", "silence_shaped", "silence_struck"])
@@ -463,12 +466,53 @@ def test_strokes_are_sudden_and_die_away():
         torch.testing.assert_close(each[start:], expected[:, None].expand(-1, 40), atol=0, rtol=1e-4)
 
 
+def test_tempo_is_a_rate_about_the_middle():
+    """Codes that count frames tell where each row was taken."""
+    source = CodeSource(made_up_dataset(), "cpu", Augmentation(shift_fine_frames=0, tempo=0.1))
+    source.codes[:] = torch.arange(source.codes.shape[1], dtype=torch.uint8)[None, :, None]
+    rows = source._rows(torch.zeros(200, dtype=torch.long), torch.Generator().manual_seed(3))[:, :, 0].float()
+    rows -= source.pad
+    assert (rows[:, 24] == 48).all()
+    rates = (rows[:, -1] - rows[:, 0]) / 96
+    assert 0.89 <= rates.min() < 0.92
+    assert 1.08 < rates.max() <= 1.11
+    straight = 48 + rates[:, None] * 2 * (torch.arange(49) - 24)
+    assert (rows - straight).abs().max() <= 1
+
+
+def test_formants_move_a_tone_to_where_its_frequency_is(monkeypatch):
+    """A tone in band 20 is heard where a rate times that band's frequency is its own."""
+    source = CodeSource(made_up_dataset(), "cpu", Augmentation(formants=0.1))
+    rates = torch.tensor([[0.9], [0.95], [1.0], [1.1]])
+    monkeypatch.setattr(CodeSource, "_rate", lambda *_: rates)
+    energy = torch.zeros(4, 49, 40)
+    energy[:, :, 20] = 5.0
+    moved = source._moved(energy, torch.Generator())
+    hz = features.band_edges_hz()[1:-1]
+    for each, rate in zip(moved, rates[:, 0].tolist(), strict=True):
+        assert int(each[0].argmax()) == int(np.abs(hz * rate - hz[20]).argmin())
+        assert float(each.amax()) <= 5.0
+    torch.testing.assert_close(moved[2], energy[2], atol=1e-3, rtol=0)
+    flat = torch.full((4, 49, 40), 2.0)
+    torch.testing.assert_close(source._moved(flat, torch.Generator()), flat)
+
+
+@pytest.mark.parametrize("field", ["tempo", "formants", "colour_db"])
+def test_voices_are_of_words_alone(field):
+    """Of noise that is the same everywhere, silences are that noise."""
+    still = Augmentation(0, 0.0, noise_db=(0.0, 0.0), time_masks=0)
+    source = CodeSource(made_up_dataset(), "cpu", replace(still, **{field: ACTING[field]}))
+    source.noise[:] = 60 + torch.arange(40, dtype=torch.uint8)
+    codes, _ = source.augmented(torch.full((8,), -1), torch.Generator().manual_seed(1))
+    torch.testing.assert_close(codes, (60.0 + torch.arange(40)).expand(8, 49, 40), atol=0.01, rtol=0)
+
+
 def test_mild_noise_is_ten_decibels_below_loud():
     """In power that comes on top of the words; by the same draws otherwise."""
     dataset, clips = made_up_dataset(), torch.arange(60)
     added = {}
     for noise in NOISES:
-        still = replace(augmentation_of("plain", noise), loudness_db=0.0, noise_share=1.0, time_masks=0)
+        still = replace(augmentation_of("plain", noise, "plain"), loudness_db=0.0, noise_share=1.0, time_masks=0)
         source = CodeSource(dataset, "cpu", still)
         source.energy[:] = torch.arange(256).float()
         source.codes[:] = 0  # words that are nothing
@@ -488,11 +532,15 @@ def test_augmentation_at_rest_changes_nothing():
     assert labels.tolist() == dataset.train.labels[[0, 70]].tolist()
 
 
-@pytest.mark.parametrize("field", ["shift_fine_frames", "loudness_db", "noise_share", "time_masks", "mel_masks"])
+ACTING = {"shift_fine_frames": 3, "tempo": 0.1, "formants": 0.1, "colour_db": 3.0, "loudness_db": 3.0,
+          "noise_share": 1.0, "time_masks": 3, "mel_masks": 3}
+
+
+@pytest.mark.parametrize("field", ACTING)
 def test_every_augmentation_acts(field):
     dataset = made_up_dataset()
     still = Augmentation(0, 0.0, 0.0, (0.0, 6.0), time_masks=0, mel_masks=0)
-    moved = replace(still, **{field: 1.0 if field == "noise_share" else 3})
+    moved = replace(still, **{field: ACTING[field]})
     clips = torch.arange(40)
     plain, changed = (CodeSource(dataset, "cpu", a).augmented(clips, torch.Generator().manual_seed(1))[0]
                       for a in (still, moved))

@@ -18,7 +18,7 @@ from export.simulate import int8_predictions
 from kws_grow import architecture, deployment, grow, publish, published, recipes, results, results_report
 from kws_grow.ablations import Worth, changed, fine_tuning, write_ablations
 from kws_grow.architecture import draw, stages_of
-from kws_grow.augment import SILENCES
+from kws_grow.augment import augmentation_of
 from kws_grow.config import Schedule
 from kws_grow.markdown import to_html
 from kws_grow.published import PUBLISHED
@@ -108,7 +108,7 @@ def test_the_options_of_a_recipe_make_its_run(recipe, monkeypatch):
     config = config_of(recipe, 0, budget=given.budget, board=given.board, method=given.method,
                        seed_widths=given.seed_widths, seed_depths=given.seed_depths, seed_strides=given.seed_strides,
                        threads=given.threads, schedule=grow.schedule_of(given),
-                       augmentation=grow.augmentation_of(given.silence, given.noise),
+                       augmentation=grow.augmentation_of(given.silence, given.noise, given.voice),
                        teachers=grow.names_of(given.teacher),
                        quantization=grow.Quantization(given.ranges, given.qat, given.qat_epochs))
     assert recipe.differs(json.loads(config.to_json())) == ""
@@ -118,12 +118,13 @@ def test_the_options_of_a_recipe_make_its_run(recipe, monkeypatch):
 @pytest.mark.parametrize(("name", "value"), [
     ("budget", "large"), ("board", "mps2-an386"), ("method", "random"), ("seed_widths", (8, 8)),
     ("seed_depths", (0, 0, 0, 0, 1)), ("seed_strides", (2, 1, 1, 1)), ("schedule", Schedule(final_epochs=3)),
-    ("silence", "plain"), ("noise", "mild"), ("teachers", ("small",)), ("qat", False), ("qat_epochs", 99)])
+    ("silence", "plain"), ("noise", "mild"), ("voice", "plain"), ("teachers", ("small",)),
+    ("qat", False), ("qat_epochs", 99)])
 def test_a_run_by_another_recipe_is_known(name, value):
     other = replace(SMALL, **{name: value})
     found = SMALL.differs(json.loads(config_of(other, 0).to_json())).split(", ")
     fields = {each.removeprefix("quantization.").partition(".")[0] for each in found}
-    named = "augmentation" if name in ("silence", "noise") else name
+    named = "augmentation" if name in ("silence", "noise", "voice") else name
     assert fields - {"index"} == {named}  # settings of another method are others
     assert other.digest != SMALL.digest
     assert replace(SMALL, seeds=(9,)).digest == SMALL.digest
@@ -132,7 +133,7 @@ def test_a_run_by_another_recipe_is_known(name, value):
 def test_every_field_of_a_recipe_is_compared():
     """But what does not change a net, and its name."""
     tested = {"budget", "board", "method", "seed_widths", "seed_depths", "seed_strides", "schedule",
-              "silence", "noise", "teachers", "qat", "qat_epochs"}
+              "silence", "noise", "voice", "teachers", "qat", "qat_epochs"}
     assert {field.name for field in fields(Recipe)} - tested == {"name", "seeds", "threads"}
 
 
@@ -351,7 +352,7 @@ def test_a_net_that_fails_is_told_and_takes_no_ones_place(bench, module):
 @pytest.mark.parametrize(("learnt", "why"), [
     ({"dataset": "synthetic"}, "grown by another recipe (differs in dataset)"),
     ({"labels": ("_silence_", "_unknown_", "marvin")}, "grown by another recipe (differs in labels)"),
-    ({"augmentation": replace(SILENCES["diverse"], mel_masks=7)},
+    ({"augmentation": replace(augmentation_of(SMALL.silence, SMALL.noise, SMALL.voice), mel_masks=7)},
      "grown by another recipe (differs in augmentation.mel_masks)"),
     ({"dataset_sha256": "another"}, "learnt from other clips than seed 0")])
 def test_a_seed_of_other_data_does_not_count(bench, learnt, why):
