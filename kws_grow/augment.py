@@ -23,7 +23,7 @@ class Augmentation:
     tempo, formants, colour_db: of the words alone, so that they are more than their speakers and microphones: speed
     perturbation (Ko et al., Interspeech 2015), vocal tract length perturbation (Jaitly and Hinton, ICML workshop 2013),
     and a smooth curve over the mel bands.
-    silence_clips: of an epoch, as many as a keyword has times this.
+    unknown_clips, silence_clips: of an epoch, as many as a keyword has times this.
     silence_*: of the class alone, so that it is more than the few recordings that it is cut from: a second recording on
     top, a smooth curve over the mel bands, sudden sounds that die away (of clattering, say), each on these shares of
     its clips; and an amplitude from 0 to 1, as in the official recipe and in validation, instead of noise_db.
@@ -40,6 +40,7 @@ class Augmentation:
     tempo: float = 0.0                # each way, 0.1: up to a tenth faster or slower
     formants: float = 0.0             # each way, 0.1: frequencies up to a tenth higher or lower
     colour_db: float = 0.0            # each way, at SHAPE_KNOTS bands
+    unknown_clips: float = 1.0
     silence_clips: float = 1.0
     silence_uniform: bool = False     # amplitude
     silence_mixed: float = 0.0        # share
@@ -55,12 +56,13 @@ DIVERSE = Augmentation(silence_uniform=True, silence_mixed=0.3, silence_shaped=0
 SILENCES = {"ample": replace(DIVERSE, silence_clips=2.0), "diverse": DIVERSE, "plain": Augmentation()}
 NOISES = {"loud": Augmentation.noise_db, "mild": (-40.0, -10.0)}  # gains of what is mixed in
 VOICES = {"varied": {"tempo": 0.12, "formants": 0.1, "colour_db": 6.0, "mel_masks": 1}, "plain": {}}
-USUAL = {"silence": "ample", "noise": "loud", "voice": "varied"}  # where nothing else is asked for
+UNKNOWNS = {"ample": 2.0, "even": Augmentation.unknown_clips}
+USUAL = {"silence": "ample", "noise": "loud", "voice": "varied", "unknown": "ample"}  # where nothing else is asked for
 
 
-def augmentation_of(silence: str, noise: str, voice: str) -> Augmentation:
-    """By entries of SILENCES, NOISES and VOICES."""
-    return replace(SILENCES[silence], noise_db=NOISES[noise], **VOICES[voice])
+def augmentation_of(silence: str, noise: str, voice: str, unknown: str) -> Augmentation:
+    """By entries of SILENCES, NOISES, VOICES and UNKNOWNS."""
+    return replace(SILENCES[silence], noise_db=NOISES[noise], unknown_clips=UNKNOWNS[unknown], **VOICES[voice])
 
 
 def generator_for(seed: int, *what: str | int, device: str | torch.device = "cpu") -> torch.Generator:
@@ -70,8 +72,8 @@ def generator_for(seed: int, *what: str | int, device: str | torch.device = "cpu
 
 
 class CodeSource:
-    """The training split on the device. One pass: every keyword clip once; unknown as many as a keyword, silence as
-    many times augmentation.silence_clips.
+    """The training split on the device. One pass: every keyword clip once; unknown and silence as many as a keyword,
+    times what the augmentation says of each.
 
     An epoch is one pass, or as many as make `at_least` clips.
     """
@@ -90,8 +92,9 @@ class CodeSource:
         self.energy = torch.from_numpy(features.energy_of_codes(np.arange(256))).float().to(self.device)
         self.keyword_clips = torch.nonzero((self.labels != self.unknown) & (self.labels != self.silence))[:, 0]
         self.unknown_clips = torch.nonzero(self.labels == self.unknown)[:, 0]
-        self.n_extra = len(self.keyword_clips) // max(len(dataset.labels) - 2, 1)
-        self.n_silence = round(augmentation.silence_clips * self.n_extra)
+        of_keyword = len(self.keyword_clips) // max(len(dataset.labels) - 2, 1)
+        self.n_silence = round(augmentation.silence_clips * of_keyword)
+        self.n_unknown = round(augmentation.unknown_clips * of_keyword) * bool(len(self.unknown_clips))
 
     def __len__(self) -> int:
         """Clips an epoch."""
@@ -99,7 +102,7 @@ class CodeSource:
 
     @property
     def _pass_clips(self) -> int:
-        return len(self.keyword_clips) + self.n_silence + self.n_extra * bool(len(self.unknown_clips))
+        return len(self.keyword_clips) + self.n_silence + self.n_unknown
 
     @property
     def _passes(self) -> int:
@@ -111,11 +114,11 @@ class CodeSource:
 
     def _pass(self, generator: torch.Generator) -> Tensor:
         parts = [self.keyword_clips, torch.full((self.n_silence,), -1, device=self.device)]
-        if len(self.unknown_clips):
-            order = torch.randint(len(self.unknown_clips), (self.n_extra,), generator=generator, device=self.device)
-            if self.n_extra <= len(self.unknown_clips):
-                order = torch.randperm(len(self.unknown_clips), generator=generator, device=self.device)[: self.n_extra]
-            parts.append(self.unknown_clips[order])
+        if self.n_unknown:
+            order = torch.randint(len(self.unknown_clips), (self.n_unknown,), generator=generator, device=self.device)
+            if self.n_unknown <= len(self.unknown_clips):
+                order = torch.randperm(len(self.unknown_clips), generator=generator, device=self.device)
+            parts.append(self.unknown_clips[order[: self.n_unknown]])
         clips = torch.cat(parts)
         return clips[torch.randperm(len(clips), generator=generator, device=self.device)]
 

@@ -33,7 +33,7 @@ from kws_grow.rows import (
 
 SCHEDULE = Schedule(seed_epochs=2, round_epochs=1, final_epochs=13)  # of every unit
 INDEX = {"energy-aware": "steps=30 fresh=12"}  # of a method's units, where not its defaults: half an epoch a round
-SILENCE, VOICE = "plain", "plain"  # of every row: the first ones were learnt so
+SILENCE, VOICE, UNKNOWN = "plain", "plain", "even"  # of every row: the first ones were learnt so
 OUT, LOGS = Path("docs") / "results" / "compare", Path("build") / "compare"
 FREE = ("method", "seed", "budget", "device", "threads", "reference")  # what rows of a method may differ in
 
@@ -179,7 +179,7 @@ def command_of(unit: Unit, plan: Plan) -> list[str]:
     """One CPU thread: units run side by side."""
     options = {"method": unit.method, "seed": unit.seed, "budget": unit.budget, "threads": 1, "run": unit.name,
                "runs": plan.runs, "data": plan.data, "device": plan.device, "index": INDEX.get(unit.method),
-               "silence": SILENCE, "voice": VOICE,
+               "silence": SILENCE, "voice": VOICE, "unknown": UNKNOWN,
                "reference": unit.reference and unit.reference.name,
                **{name: getattr(SCHEDULE, name) for name in (*SCHEDULE_OPTIONS, *RATE_OPTIONS)}}
     given = [[f"--{name.replace('_', '-')}", str(value)] for name, value in options.items() if value is not None]

@@ -29,7 +29,17 @@ from export.net import FloatNet, save_net
 from export.runs import is_file, run_name
 from export.shape import NetShape
 from export.simulate import int8_predictions
-from kws_grow.augment import NOISES, SILENCES, USUAL, VOICES, CodeSource, augmentation_of, generator_for, plain_codes
+from kws_grow.augment import (
+    NOISES,
+    SILENCES,
+    UNKNOWNS,
+    USUAL,
+    VOICES,
+    CodeSource,
+    augmentation_of,
+    generator_for,
+    plain_codes,
+)
 from kws_grow.checkpoint import load_checkpoint, save_checkpoint
 from kws_grow.config import GrowConfig, Quantization, Reference, Schedule
 from kws_grow.loop import (
@@ -98,7 +108,7 @@ def main() -> None:
         arguments.spend, seed_widths=arguments.seed_widths, seed_depths=arguments.seed_depths,
         seed_strides=arguments.seed_strides, reference=reference, schedule=schedule_of(arguments),
         teachers=names_of(arguments.teacher), teachers_sha256=digests_of(arguments.teacher),
-        index=index, augmentation=augmentation_of(arguments.silence, arguments.noise, arguments.voice),
+        index=index, augmentation=augmentation_of(**{name: getattr(arguments, name) for name in USUAL}),
         quantization=Quantization(arguments.ranges, arguments.qat, arguments.qat_epochs))
     check_seed(config)
     if reference:
@@ -198,6 +208,8 @@ def parse_arguments() -> Namespace:
                         help=f"mixed into words and diverse silences: {', '.join(NOISES)}; default: %(default)s")
     parser.add_argument("--voice", type=known_voice, default=USUAL["voice"], help="that words are learnt in, of many "
                         f"speakers and microphones or as recorded: {', '.join(VOICES)}; default: %(default)s")
+    parser.add_argument("--unknown", type=known_unknown, default=USUAL["unknown"], help="words that are learnt: "
+                        f"twice as often as a keyword, or as often: {', '.join(UNKNOWNS)}; default: %(default)s")
     parser.add_argument("--teacher", type=files_of, default=(), help="trained nets, .safetensors or a run's net.npz, "
                         "separated by spaces, whose answers are learnt instead of the labels in the final schedule")
     parser.add_argument("--ranges", type=ranges_of, default=Quantization.ranges,
@@ -313,8 +325,9 @@ def known(what: str, table: Mapping[str, object]) -> Callable[[str], str]:
     return check
 
 
-known_method, known_silence, known_noise, known_voice = (
-    known(*each) for each in (("method", METHODS), ("silence", SILENCES), ("noise", NOISES), ("voice", VOICES)))
+known_method, known_silence, known_noise, known_voice, known_unknown = (
+    known(*each) for each in (("method", METHODS), ("silence", SILENCES), ("noise", NOISES), ("voice", VOICES),
+                              ("unknown", UNKNOWNS)))
 
 
 def files_of(text: str) -> tuple[Path, ...]:

@@ -47,6 +47,7 @@ class Recipe:
     silence: str = USUAL["silence"]
     noise: str = USUAL["noise"]
     voice: str = USUAL["voice"]
+    unknown: str = USUAL["unknown"]
     teachers: tuple[str, ...] = ()
     qat: bool = True
     qat_epochs: int = Quantization.qat_epochs
@@ -65,7 +66,7 @@ class Recipe:
                    **{name: ",".join(map(str, values)) for name, values in lists.items() if values},
                    **{name: getattr(self.schedule, name) for name in (*SCHEDULE_OPTIONS, *RATE_OPTIONS)},
                    "silence": self.silence, "noise": self.noise, "voice": self.voice,
-                   "qat": int(self.qat), "qat_epochs": self.qat_epochs}
+                   "unknown": self.unknown, "qat": int(self.qat), "qat_epochs": self.qat_epochs}
         if self.teachers:
             options["teacher"] = " ".join(str(teacher_file(name)) for name in self.teachers)
         return [text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", str(value))]
@@ -77,7 +78,7 @@ class Recipe:
             DATASET, "", LABELS, self.board, (), DEFAULT, "", self.budget, self.method, 0, "", self.threads,
             seed_widths=self.seed_widths, seed_depths=self.seed_depths, seed_strides=self.seed_strides,
             schedule=self.schedule, index=settings_of(self.method, ""), teachers=self.teachers,
-            augmentation=augmentation_of(self.silence, self.noise, self.voice),
+            augmentation=augmentation_of(self.silence, self.noise, self.voice, self.unknown),
             quantization=Quantization(qat=self.qat, qat_epochs=self.qat_epochs))
 
     def differs(self, config: dict) -> str:
@@ -95,6 +96,7 @@ def flat(settings: dict, prefix: str = "") -> dict:
     return {name: value for each in pairs for name, value in each.items()}
 
 
+ELDER = {"silence": "diverse", "voice": "plain", "unknown": "even"}  # what there was before these were varied and ample
 # small, medium, large: within the budgets of "Hello Edge", the last two as far as one core trains them in an hour or
 # two.
 # nano33ble: what the board computes in a tenth of a second.
@@ -104,24 +106,37 @@ RECIPES = {recipe.name: recipe for recipe in (
     Recipe("medium", "medium ops<=14M", (0, 1, 2), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
            schedule=Schedule(4, 2, 32, 1.7, batch=128, growing_lr=0.05, peak_lr=0.1), qat_epochs=1),
     Recipe("large", "large ops<=30M", (0,), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
-           schedule=Schedule(4, 2, 24, 2.0), silence="diverse", voice="plain", noise="mild",
-           teachers=("medium-labels",), qat=False),
+           schedule=Schedule(4, 2, 24, 2.0), noise="mild",
+           teachers=("medium-labels",), qat=False, **ELDER),
     Recipe("nano33ble", "ms<=100", (0,), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
-           schedule=Schedule(4, 2, 40, 1.7), silence="diverse", voice="plain", qat_epochs=1),
+           schedule=Schedule(4, 2, 40, 1.7), qat_epochs=1, **ELDER),
 )}
-# What an ingredient of a recipe is worth: the recipe without it, or otherwise. Never published.
+# What an ingredient of a recipe is worth: the recipe without it, or otherwise. Never published. The elder ones are what
+# the recipes were before voices were varied, silences and unknown words ample, and batches small.
 ABLATED = {"small-unstrided": "small", "small-plain": "small", "small-half": "small", "small-silence": "small",
+           "small-voice": "small", "small-unknown": "small", "small-elder": "small", "medium-elder": "medium",
+           "medium-unknown": "medium",
            "nano33ble-taught": "nano33ble"}  # of which recipe
 ABLATIONS = {recipe.name: recipe for recipe in (
     replace(RECIPES["small"], name="small-unstrided", seeds=(0,), seed_strides=()),
     replace(RECIPES["small"], name="small-plain", seeds=(0,), seed_depths=()),
     replace(RECIPES["small"], name="small-half", seeds=(0,), schedule=replace(RECIPES["small"].schedule,
                                                                               final_epochs=22)),
-    replace(RECIPES["small"], name="small-silence", seeds=(0,), silence="plain"),
+    replace(RECIPES["small"], name="small-silence", seeds=(0,), silence="diverse"),
+    replace(RECIPES["small"], name="small-voice", seeds=(0,), voice="plain"),
+    replace(RECIPES["small"], name="small-unknown", seeds=(0,), unknown="even"),
+    replace(RECIPES["medium"], name="medium-unknown", seeds=(0,), unknown="even"),
+    replace(RECIPES["small"], name="small-elder", seeds=(0,), schedule=Schedule(4, 2, 45, 1.7), qat_epochs=2, **ELDER),
+    replace(RECIPES["medium"], name="medium-elder", seeds=(0,), schedule=Schedule(4, 2, 34, 1.7), **ELDER),
     replace(RECIPES["nano33ble"], name="nano33ble-taught", seeds=(0,), noise="mild", teachers=("medium-labels",),
             schedule=replace(RECIPES["nano33ble"].schedule, final_epochs=30)),
 )}
-TEACHERS = {"medium-labels": ("medium", 0)}  # recipe and seed of nets whose float weights are kept for others
+TEACHERS = {"medium-labels": ("medium-elder", 0)}  # recipe and seed of nets whose float weights are kept for others
+
+
+def recipe_of(name: str) -> Recipe:
+    """Of a net or an ablation that there is."""
+    return (RECIPES | ABLATIONS)[name]
 
 
 def known_recipes(text: str) -> tuple[Recipe, ...]:
@@ -129,4 +144,4 @@ def known_recipes(text: str) -> tuple[Recipe, ...]:
     known, names = RECIPES | ABLATIONS, tuple(dict.fromkeys(text.split()))
     if unknown := [name for name in names if name not in known] or [text] * (not names):
         raise UserError(f"NAMES={text!r}: no such net: {unknown[0]!r}; allowed: {', '.join(known)}")
-    return tuple(known[name] for name in names)
+    return tuple(map(recipe_of, names))

@@ -24,7 +24,7 @@ from kws_grow.deployment import deploy, facts_of
 from kws_grow.grow import seeds_of
 from kws_grow.jobs import parse_units, run_units
 from kws_grow.publish import MODELS
-from kws_grow.recipes import ABLATED, ABLATIONS, RECIPES, TEACHERS, Recipe, known_recipes, teacher_file
+from kws_grow.recipes import ABLATED, ABLATIONS, RECIPES, TEACHERS, Recipe, known_recipes, recipe_of, teacher_file
 from kws_grow.results_report import Net, draw_net, write_index
 from kws_grow.rows import completed, keep_files, read_files, tariff_of
 from kws_grow.teacher import digests_of
@@ -43,7 +43,8 @@ class Unit:
     @property
     def reference(self) -> "Unit | None":
         """Who teaches it and has to be grown before."""
-        return next((Unit(RECIPES[name], seed) for name, seed in map(TEACHERS.__getitem__, self.recipe.teachers)), None)
+        teaching = (TEACHERS[name] for name in self.recipe.teachers)
+        return next((Unit(recipe_of(name), seed) for name, seed in teaching), None)
 
     @property
     def name(self) -> str:

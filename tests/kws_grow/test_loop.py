@@ -437,9 +437,11 @@ def test_epoch_has_silence_unknown_and_enough_clips():
     assert len(clips) == len(source) >= 256
     labels = torch.where(clips < 0, 0, source.labels[clips.clamp(min=0)]).bincount()
     assert labels.tolist() == [120] * 4  # two passes of 60 clips a label
-    ample = CodeSource(made_up_dataset(), "cpu", replace(CONFIG.augmentation, silence_clips=1.5))
+    more = replace(CONFIG.augmentation, silence_clips=1.5, unknown_clips=0.5)
+    ample = CodeSource(made_up_dataset(), "cpu", more)
     assert len(ample) == len(clips := ample.epoch(torch.Generator().manual_seed(0)))
-    assert torch.where(clips < 0, 0, ample.labels[clips.clamp(min=0)]).bincount().tolist() == [90, 60, 60, 60]
+    assert torch.where(clips < 0, 0, ample.labels[clips.clamp(min=0)]).bincount().tolist() == [90, 30, 60, 60]
+    assert len(set(clips[ample.labels[clips.clamp(min=0)] == 1].tolist()) - {-1}) == 30  # none twice
 
 
 @pytest.mark.parametrize("field", ["silence_mixed", "silence_shaped", "silence_struck"])
@@ -512,7 +514,8 @@ def test_mild_noise_is_ten_decibels_below_loud():
     dataset, clips = made_up_dataset(), torch.arange(60)
     added = {}
     for noise in NOISES:
-        still = replace(augmentation_of("plain", noise, "plain"), loudness_db=0.0, noise_share=1.0, time_masks=0)
+        learnt = augmentation_of("plain", noise, "plain", "even")
+        still = replace(learnt, loudness_db=0.0, noise_share=1.0, time_masks=0)
         source = CodeSource(dataset, "cpu", still)
         source.energy[:] = torch.arange(256).float()
         source.codes[:] = 0  # words that are nothing

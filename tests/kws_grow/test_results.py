@@ -22,7 +22,7 @@ from kws_grow.augment import augmentation_of
 from kws_grow.config import Schedule
 from kws_grow.markdown import to_html
 from kws_grow.published import PUBLISHED
-from kws_grow.recipes import ABLATED, ABLATIONS, RECIPES, TEACHERS, Recipe, known_recipes, teacher_file
+from kws_grow.recipes import ABLATED, ABLATIONS, RECIPES, TEACHERS, Recipe, known_recipes, recipe_of, teacher_file
 from kws_grow.results import Unit
 from kws_grow.teacher import digests_of
 
@@ -108,7 +108,7 @@ def test_the_options_of_a_recipe_make_its_run(recipe, monkeypatch):
     config = config_of(recipe, 0, budget=given.budget, board=given.board, method=given.method,
                        seed_widths=given.seed_widths, seed_depths=given.seed_depths, seed_strides=given.seed_strides,
                        threads=given.threads, schedule=grow.schedule_of(given),
-                       augmentation=grow.augmentation_of(given.silence, given.noise, given.voice),
+                       augmentation=grow.augmentation_of(given.silence, given.noise, given.voice, given.unknown),
                        teachers=grow.names_of(given.teacher),
                        quantization=grow.Quantization(given.ranges, given.qat, given.qat_epochs))
     assert recipe.differs(json.loads(config.to_json())) == ""
@@ -118,13 +118,13 @@ def test_the_options_of_a_recipe_make_its_run(recipe, monkeypatch):
 @pytest.mark.parametrize(("name", "value"), [
     ("budget", "large"), ("board", "mps2-an386"), ("method", "random"), ("seed_widths", (8, 8)),
     ("seed_depths", (0, 0, 0, 0, 1)), ("seed_strides", (2, 1, 1, 1)), ("schedule", Schedule(final_epochs=3)),
-    ("silence", "plain"), ("noise", "mild"), ("voice", "plain"), ("teachers", ("small",)),
+    ("silence", "plain"), ("noise", "mild"), ("voice", "plain"), ("unknown", "even"), ("teachers", ("small",)),
     ("qat", False), ("qat_epochs", 99)])
 def test_a_run_by_another_recipe_is_known(name, value):
     other = replace(SMALL, **{name: value})
     found = SMALL.differs(json.loads(config_of(other, 0).to_json())).split(", ")
     fields = {each.removeprefix("quantization.").partition(".")[0] for each in found}
-    named = "augmentation" if name in ("silence", "noise", "voice") else name
+    named = "augmentation" if name in ("silence", "noise", "voice", "unknown") else name
     assert fields - {"index"} == {named}  # settings of another method are others
     assert other.digest != SMALL.digest
     assert replace(SMALL, seeds=(9,)).digest == SMALL.digest
@@ -133,7 +133,7 @@ def test_a_run_by_another_recipe_is_known(name, value):
 def test_every_field_of_a_recipe_is_compared():
     """But what does not change a net, and its name."""
     tested = {"budget", "board", "method", "seed_widths", "seed_depths", "seed_strides", "schedule",
-              "silence", "noise", "voice", "teachers", "qat", "qat_epochs"}
+              "silence", "noise", "voice", "unknown", "teachers", "qat", "qat_epochs"}
     assert {field.name for field in fields(Recipe)} - tested == {"name", "seeds", "threads"}
 
 
@@ -144,35 +144,39 @@ def test_unknown_nets():
             known_recipes(text)
 
 
-def test_every_ablation_is_its_recipe_but_for_one_thing_or_taught_and_another_net():
+def test_every_ablation_is_its_recipe_but_for_one_thing_or_taught_or_elder():
     assert ABLATED.keys() == ABLATIONS.keys()
     for name, whole in ABLATED.items():
         assert name not in RECIPES
-        one = (r"(schedule.final_epochs 22|seed_depths \[\]|seed_strides \[\]|augmentation.silence_.*|"
-               r"augmentation.noise_db \[-40.0, -10.0\], schedule.final_epochs 30, teachers \['medium-labels'\])")
-        assert re.fullmatch(rf"`{name}` \({one}\)", changed(RECIPES[whole], ABLATIONS[name]))
+        elder = (r"augmentation.colour_db 0.0, .*augmentation.silence_clips 1.0, augmentation.tempo 0.0, augmentation.unknown_clips 1.0, "
+                 r"(quantization.qat_epochs 2, )?schedule.batch 256, .*schedule.peak_lr 0.2")
+        voice = ", ".join(rf"augmentation.{name} 0(.0)?" for name in ("colour_db", "formants", "mel_masks", "tempo"))
+        one = (r"(schedule.final_epochs 22|seed_depths \[\]|seed_strides \[\]|augmentation.(silence|unknown)_clips 1.0|"
+               r"augmentation.noise_db \[-40.0, -10.0\], schedule.final_epochs 30, teachers \['medium-labels'\])"
+               + f"|{voice}|{elder}")
+        assert re.fullmatch(rf"`{name}` \(({one})\)", changed(RECIPES[whole], ABLATIONS[name]))
 
 
 def test_who_teaches_is_kept_and_nobody_teaches_who_teaches(bench):
     """Else the nets could not be grown again, one after the other, by what is in the repository."""
     for name, (recipe, seed) in TEACHERS.items():
         assert (RESULTS.parents[1] / teacher_file(name)).is_file()
-        assert RECIPES[recipe].teachers == ()
-        assert seed in RECIPES[recipe].seeds
+        assert recipe_of(recipe).teachers == ()
+        assert seed in recipe_of(recipe).seeds
     assert {name for recipe in (*RECIPES.values(), *ABLATIONS.values()) for name in recipe.teachers} <= TEACHERS.keys()
-    bench("--names", "medium", "--seeds", "0 1")
+    bench("--names", "medium-elder", "--seeds", "0 1")
     kept, grown = (load_net(path) for path in (bench.base / teacher_file("medium-labels"),
-                                               next((bench.base / "runs").glob("*medium-s0*")) / "net.npz"))
+                                               next((bench.base / "runs").glob("*medium-elder-s0*")) / "net.npz"))
     assert all(np.array_equal(a.weight, b.weight) for a, b in zip(kept.layers, grown.layers, strict=True)
                if b.weight is not None)
 
 
 def test_who_teaches_is_grown_first_and_a_pupil_of_another_is_stale(bench):
     """Of the large net's teacher, by the file that teaches now."""
-    teacher = Unit(RECIPES["medium"], 0)
+    teacher = Unit(ABLATIONS["medium-elder"], 0)
     assert Unit(RECIPES["large"], 0).reference == teacher
     assert teacher.reference is None
-    bench("--names", "large medium", "--seeds", "0")
+    bench("--names", "large medium-elder", "--seeds", "0")
     assert [name.split("-")[1] for name in bench.order] == ["medium", "large"]
     assert "taught by another net than models/teachers/medium-labels.safetensors now is" in bench.page
     bench.learnt = {0: {"teachers_sha256": digests_of([teacher_file("medium-labels")])}}
@@ -352,7 +356,7 @@ def test_a_net_that_fails_is_told_and_takes_no_ones_place(bench, module):
 @pytest.mark.parametrize(("learnt", "why"), [
     ({"dataset": "synthetic"}, "grown by another recipe (differs in dataset)"),
     ({"labels": ("_silence_", "_unknown_", "marvin")}, "grown by another recipe (differs in labels)"),
-    ({"augmentation": replace(augmentation_of(SMALL.silence, SMALL.noise, SMALL.voice), mel_masks=7)},
+    ({"augmentation": replace(augmentation_of(SMALL.silence, SMALL.noise, SMALL.voice, SMALL.unknown), mel_masks=7)},
      "grown by another recipe (differs in augmentation.mel_masks)"),
     ({"dataset_sha256": "another"}, "learnt from other clips than seed 0")])
 def test_a_seed_of_other_data_does_not_count(bench, learnt, why):
