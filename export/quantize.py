@@ -2,11 +2,13 @@
 
 Every range is written as a fake-quant node: activations per tensor, weights of (depthwise) convolutions per channel
 over [-weight_limit, weight_limit]; a dense layer's weights per tensor over its largest limit, which is what
-fully-connected kernels of TFLite Micro and CMSIS-NN take.
+fully-connected kernels of TFLite Micro and CMSIS-NN take. A channel whose weights are next to nothing beside its bias
+gets a wider limit: else one such channel's sums would not fit the tuned kernels of its whole layer (export.tuned).
 """
 
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,8 @@ import numpy as np
 from datasets.console import Parser, UserError, atomic_write, run_command
 from export.metadata import Metadata, with_metadata
 from export.net import OPS, FloatLayer, FloatNet, load_net
+
+MOST_BIAS_STEPS = 2**21  # of a channel; a quarter of the sums that every tuned kernel takes
 
 
 def to_tflite(net: FloatNet) -> bytes:
@@ -26,6 +30,7 @@ def to_tflite(net: FloatNet) -> bytes:
 def converted(net: FloatNet) -> bytes:
     """The same without labels and feature settings, as other converters leave it."""
     _check(net)
+    net = replace(net, layers=_within_reach(net))
     tf = _tensorflow()
 
     @tf.function(input_signature=[tf.TensorSpec((1, *net.input_shape, 1), tf.float32, name="mfcc")])
@@ -43,6 +48,18 @@ def converted(net: FloatNet) -> bytes:
     converter.inference_input_type = converter.inference_output_type = tf.int8
     with _quiet():
         return converter.convert()
+
+
+def _within_reach(net: FloatNet) -> tuple[FloatLayer, ...]:
+    """The layers, weight limits wide enough for biases of at most MOST_BIAS_STEPS steps of input times weight."""
+    low, high, layers = *net.input_range, []
+    for layer in net.layers:
+        if layer.weight is not None:
+            least = np.abs(layer.bias) * (127 * 255 / (MOST_BIAS_STEPS * (high - low)))
+            layer = replace(layer, weight_limit=np.maximum(layer.weight_limit, least).astype(np.float32))
+        layers.append(layer)
+        low, high = layer.output_range or (low, high)
+    return tuple(layers)
 
 
 def _check(net: FloatNet) -> None:

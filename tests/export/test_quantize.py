@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from datasets.console import UserError
-from export.graph import bias_of
+from export.graph import GraphOp, bias_of
 from export.net import load_net, save_net
 from export.quantize import to_tflite
 from export.tflite_reader import read_tflite
+from export.tuned.dsp.mix import takes
+from export.tuned.requantization import mix_of
 from tests.export.models import random_net, small_model
 
 KINDS = {"conv": "CONV_2D", "depthwise": "DEPTHWISE_CONV_2D", "add": "ADD", "average_pool": "AVERAGE_POOL_2D",
@@ -42,6 +44,25 @@ def test_every_range_is_the_one_asked_for(n_coefficients):
         if layer.weight is not None:
             assert_layer(graph, op, layer)
     assert (graph.output.scale.tolist(), graph.output.zero_point.tolist()) == ([1 / 256], [-128])
+
+
+def test_a_dead_channel_does_not_cost_its_layer_the_tuned_kernel():
+    """Weights of 1e-6 beside a bias of -1 were 10^8 steps: every sum fits now, what is dead stays so, and no other
+    channel's scale moves."""
+    net = random_net(5, (8, 12, 7))
+    where = next(i for i, layer in enumerate(net.layers) if i and layer.op == "conv")
+    weight, bias, limit = (getattr(net.layers[where], name).copy() for name in ("weight", "bias", "weight_limit"))
+    weight[1], bias[1], limit[1] = 1e-6, -1.0, 1e-6
+    dead = replace(net.layers[where], weight=weight, bias=bias, weight_limit=limit)
+    before, after = (read_tflite(to_tflite(each)) for each in (
+        net, replace(net, layers=(*net.layers[:where], dead, *net.layers[where + 1:]))))
+    op = GraphOp(after, after.ops[where])
+    mix = mix_of(op, op.operands[1].data.reshape(len(bias), -1))
+    assert takes(mix)
+    assert 2**20 < -int(bias_of(after, op.op)[1]) <= 2**21 + 1
+    assert mix.bias[1] + 128 * np.abs(mix.weights[1].astype(int)).sum() < 0
+    scales = [graph.operands(graph.ops[where])[1].scale for graph in (before, after)]
+    np.testing.assert_array_equal(np.delete(scales[0], 1), np.delete(scales[1], 1))
 
 
 def test_residual_blocks_are_the_ops_asked_for():
