@@ -29,6 +29,7 @@ from export.net import FloatNet, save_net
 from export.runs import is_file, run_name
 from export.shape import NetShape
 from export.simulate import int8_predictions
+from export.tflite_reader import read_tflite
 from kws_grow.augment import (
     NOISES,
     SILENCES,
@@ -525,9 +526,10 @@ def accuracies(growth: Growth, config: GrowConfig, dataset: Dataset, folder: Pat
 
 def summary_of(growth: Growth, config: GrowConfig, task: Task, dataset: Dataset, folder: Path,
                rows: tuple[dict, ...]) -> dict:
-    """What summary.json says of a finished run; keys as everywhere (DESIGN, "What they type")."""
+    """What summary.json says of a finished run, costs of the very .tflite among it; keys as everywhere (DESIGN, "What
+    they type")."""
     board, shape = task.tariff.board, growth.net.shape
-    price = task.tariff.shape(shape)
+    price = task.tariff.graph(read_tflite((folder / "model.tflite").read_bytes()))
     return accuracies(growth, config, dataset, folder, rows) | {
         "clips": len(dataset.validation.labels), "clips_dev": len(dataset.dev.labels), **summary_of_price(price),
         "widths": list(shape.widths), "depths": list(shape.depths), "strides": list(shape.strides),

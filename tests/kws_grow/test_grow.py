@@ -14,9 +14,12 @@ import torch
 from helpers import made_up_dataset, small_net, write_tones
 
 from datasets.console import run_command
+from export.boards import load_board
+from export.cost import cost
 from export.net import save_net
 from export.runs import resolve
 from export.simulate import read_codes
+from export.tflite_reader import read_tflite
 from kws_grow import grow
 from kws_grow.checkpoint import NAME, save_checkpoint
 from kws_grow.config import GrowConfig, Quantization
@@ -81,6 +84,8 @@ def test_killed_and_resumed_gives_the_same_bytes(words, tmp_path, environment):
     assert summary["accuracy_int8"] > 0.6
     assert summary["operations"] <= 1e6
     assert summary["processor_s"] > 0
+    of_model = cost(read_tflite((straight / "r" / "model.tflite").read_bytes()), load_board(summary["board"]))
+    assert summary["cycles"] == round(of_model.whole.cycles)
     assert (straight / "r" / "growth.png").stat().st_size > 5000
     run = resolve("r", None, straight)
     assert run.labels == ("_silence_", "_unknown_", "tone400", "tone900")
