@@ -35,7 +35,6 @@ def window() -> np.ndarray:
     return 0.5 - 0.5 * np.cos(2 * np.pi * (n + 0.5) / FRAME_LENGTH)
 
 
-@cache
 def band_edges_hz() -> np.ndarray:
     """Feet and peaks of the mel triangles, float64 [42]: that of band m stands on [m] and [m + 2] and peaks at
     [m + 1]."""
