@@ -197,8 +197,8 @@ def data(card: Card) -> str:
     return (f"## Data\n\n`{name}`: {told}.{images} Validation: {card.simulated['clips']:,} clips "
             f"(SHA-256 of the list begins `{card.simulated['list_sha256'][:16]}`); what a run chooses, it "
             "chooses on `dev`, 5 % of the training speakers. `SILENCE=diverse` and `ample`, and "
-            "`UNKNOWN=ample`, were made after validation of Speech Commands had shown silence, then other words, as the "
-            "weakest class of nets.")
+            "`UNKNOWN=ample`, were made after validation of Speech Commands had shown silence, then other words, as "
+            "the weakest class of nets.")
 
 
 def made_by(card: Card) -> str:
