@@ -3,7 +3,7 @@
 Every range is written as a fake-quant node: activations per tensor, weights of (depthwise) convolutions per channel
 over [-weight_limit, weight_limit]; a dense layer's weights per tensor over its largest limit, which is what
 fully-connected kernels of TFLite Micro and CMSIS-NN take. A channel whose weights are next to nothing beside its bias
-gets a wider limit: else one such channel's sums would not fit the tuned kernels of its whole layer (export.tuned).
+gets a wider limit: else the sums of one would cost its whole layer the tuned DSP kernel (export.tuned.dsp).
 """
 
 import logging
@@ -17,7 +17,7 @@ from datasets.console import Parser, UserError, atomic_write, run_command
 from export.metadata import Metadata, with_metadata
 from export.net import OPS, FloatLayer, FloatNet, load_net
 
-MOST_BIAS_STEPS = 2**21  # of a channel; a quarter of the sums that every tuned kernel takes
+MOST_BIAS_STEPS = 2**21  # of a channel; a quarter of export.tuned.dsp.mix.LARGEST_SUM, the weights have the rest
 
 
 def to_tflite(net: FloatNet) -> bytes:

@@ -106,8 +106,7 @@ RECIPES = {recipe.name: recipe for recipe in (
     Recipe("medium", "medium ops<=14M", (0, 1, 2), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
            schedule=Schedule(4, 2, 32, 1.7, batch=128, growing_lr=0.05, peak_lr=0.1), qat_epochs=1),
     Recipe("large", "large ops<=30M", (0,), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
-           schedule=Schedule(4, 2, 24, 2.0), noise="mild",
-           teachers=("medium-labels",), qat=False, **ELDER),
+           schedule=Schedule(4, 2, 24, 2.0), noise="mild", teachers=("medium-labels",), qat=False, **ELDER),
     Recipe("nano33ble", "ms<=100", (0,), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
            schedule=Schedule(4, 2, 40, 1.7), qat_epochs=1, **ELDER),
 )}
@@ -115,8 +114,7 @@ RECIPES = {recipe.name: recipe for recipe in (
 # the recipes were before voices were varied, silences and unknown words ample, and batches small.
 ABLATED = {"small-unstrided": "small", "small-plain": "small", "small-half": "small", "small-silence": "small",
            "small-voice": "small", "small-unknown": "small", "small-elder": "small", "medium-elder": "medium",
-           "medium-unknown": "medium",
-           "nano33ble-taught": "nano33ble"}  # of which recipe
+           "medium-unknown": "medium", "nano33ble-taught": "nano33ble"}  # of which recipe
 ABLATIONS = {recipe.name: recipe for recipe in (
     replace(RECIPES["small"], name="small-unstrided", seeds=(0,), seed_strides=()),
     replace(RECIPES["small"], name="small-plain", seeds=(0,), seed_depths=()),
