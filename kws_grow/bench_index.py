@@ -47,11 +47,13 @@ WORTH_TELLING = 1e-5  # of a predicted change
 
 @dataclass(frozen=True)
 class Prediction:
-    """Of one split. Changes of the loss."""
+    """Of one split. Changes of the loss. predicted: from the clips that it was then judged on. ahead: from others, as
+    growth has to."""
 
     layer: int
     path: int
     predicted: float
+    ahead: float
     realised: float
 
 
@@ -82,6 +84,7 @@ def main() -> None:
     plot(predictions, arguments.out)
     facts = {**agreement(predictions), "splits": len(predictions), "clips": JUDGED_CLIPS, **asdict(IndexSettings()),
              "signs_of_seeds": [round(agreement(each.predictions)["signs"], 4) for each in studies],
+             "ahead": agreement(predictions, "ahead"),
              "rank_correlation": rank_correlation(studies[0].net, source, seeds[0]),
              "index_s": round(sum(each.index_s for each in studies), 1),
              "epoch_s": round(sum(each.epoch_s for each in studies), 1)}
@@ -97,7 +100,7 @@ def study(source: CodeSource, n_labels: int, seed: int, every: int) -> Study:
     v, changes = indexed(net, batches, seed, settings)
     index_s = time.process_time() - started
     judge = list(islice(batches, JUDGED_CLIPS // BATCH))  # of the same pass over the clips, so that none comes twice
-    return Study(net, tuple(judged(net, v, changes, settings.eps, judge, every)), index_s, epoch_s)
+    return Study(net, tuple(judged(net, v, changes, settings, judge, every)), index_s, epoch_s)
 
 
 def trained(source: CodeSource, n_labels: int, seed: int) -> tuple[DsCnn, float]:
@@ -124,30 +127,31 @@ def indexed(net: DsCnn, batches: Iterator[Batch], seed: int,
     probe = Probe(settings.eps)
     start = random_directions(net, generator_for(seed, "directions", 0, device=net.classifier.weight.device))
     v = rayleigh_pass(net, batches, start, probe, steps=settings.steps)
-    return v, predicted_changes(net, list(islice(batches, settings.fresh)), v, probe)
+    return v, predicted_changes(net, list(islice(batches, settings.fresh)), v, probe, settings.gains)
 
 
-def judged(net: DsCnn, v: Directions, changes: list[Tensor], eps: float, judge: list[Batch],
+def judged(net: DsCnn, v: Directions, ahead: list[Tensor], settings: IndexSettings, judge: list[Batch],
            every: int = 1) -> list[Prediction]:
     """Each split really made, alone."""
+    changes = predicted_changes(net, judge, v, Probe(settings.eps), settings.gains)
     double = DsCnn(net.shape).double()
     double.load_state_dict(net.state_dict())
     batches = [(mfcc.double(), labels) for mfcc, labels in judge]
-    offsets = [[d.double() for d in rows] for rows in offsets_of(net, v, eps)]
+    offsets = [[d.double() for d in rows] for rows in offsets_of(net, v, settings.eps)]
     before, done = batch_loss(double, batches), []
     paths = [(layer, path) for layer, c in enumerate(net.shape.widths) for path in range(0, c, every)]
     for layer, path in progress(paths, "splitting", unit="path", leave=False):
         edits = [unchanged(double, i) for i in range(len(net.paths))]
         edits[layer] = halved(double, layer, torch.tensor([path]), offsets[layer])
-        done.append(Prediction(layer, path, float(changes[layer][path]),
+        done.append(Prediction(layer, path, float(changes[layer][path]), float(ahead[layer][path]),
                                batch_loss(grown(double, edits), batches) - before))
     return done
 
 
-def agreement(predictions: list[Prediction]) -> dict:
+def agreement(predictions: list[Prediction], of: str = "predicted") -> dict:
     """signs: share of those worth telling whose sign is right. slope: of realised on predicted, through zero."""
-    told = [p for p in predictions if abs(p.predicted) > WORTH_TELLING]
-    x, y = np.array([p.predicted for p in told]), np.array([p.realised for p in told])
+    told = [p for p in predictions if abs(getattr(p, of)) > WORTH_TELLING]
+    x, y = np.array([getattr(p, of) for p in told]), np.array([p.realised for p in told])
     return {"signs": float(np.mean(np.sign(x) == np.sign(y))), "slope": float(x @ y / (x @ x)), "told": len(told),
             "correlation": float(np.corrcoef(x, y)[0, 1])}
 
@@ -170,16 +174,17 @@ def plot(predictions: list[Prediction], folder: Path) -> None:
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
-    figure, axes = plt.subplots(figsize=(6, 6), layout="constrained")
-    for layer in sorted({p.layer for p in predictions}):
-        mine = [p for p in predictions if p.layer == layer]
-        axes.scatter([p.predicted for p in mine], [p.realised for p in mine], s=14, label=f"layer {layer}")
-    low = min(min(p.predicted, p.realised) for p in predictions)
-    axes.plot([low, 0], [low, 0], color="grey", lw=0.8)
-    axes.axhline(0, color="grey", lw=0.4)
-    axes.set(xlabel="predicted change of the loss", ylabel=f"realised, {JUDGED_CLIPS} other clips",
-             title="One split at a time, at the offset used")
-    axes.legend(fontsize="small")
+    figure, both = plt.subplots(1, 2, figsize=(11, 5.5), layout="constrained", sharex=True, sharey=True)
+    low = min(min(p.predicted, p.ahead, p.realised) for p in predictions)
+    for axes, of, clips in zip(both, ("predicted", "ahead"), ("these clips", "others, as growth does"), strict=True):
+        for layer in sorted({p.layer for p in predictions}):
+            mine = [p for p in predictions if p.layer == layer]
+            axes.scatter([getattr(p, of) for p in mine], [p.realised for p in mine], s=14, label=f"layer {layer}")
+        axes.plot([low, 0], [low, 0], color="grey", lw=0.8)
+        axes.axhline(0, color="grey", lw=0.4)
+        axes.set(xlabel=f"change of the loss, predicted from {clips}", ylabel=f"realised, {JUDGED_CLIPS} clips")
+    figure.suptitle("One split at a time, at the offset used, on clips that no direction was fitted to")
+    both[0].legend(fontsize="small")
     with atomic_write(folder / "scatter.png") as temporary:
         figure.savefig(temporary, dpi=110)
     plt.close(figure)

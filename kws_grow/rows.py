@@ -17,6 +17,7 @@ from export.cost import Tariff
 from kws_grow.augment import Augmentation
 from kws_grow.config import Schedule
 from kws_grow.methods import METHODS
+from kws_grow.splitting import TOGETHER
 
 ROWS = Path("docs") / "results" / "rows"
 ROW, LOG = "row.json", "growth.jsonl"
@@ -88,7 +89,9 @@ def read_files(folder: Path) -> tuple[dict, dict, tuple[dict, ...]]:
 
 def completed(config: dict) -> dict:
     """A config.json with what was not there yet when it was written."""
-    return AT_REST | config | {"augmentation": AT_REST["augmentation"] | config.get("augmentation", {})}
+    index = config.get("index", {})
+    return AT_REST | config | {"augmentation": AT_REST["augmentation"] | config.get("augmentation", {}),
+                               "index": {"gains": TOGETHER} | index if "fresh" in index else index}
 
 
 def _damaged(folder: Path) -> UserError:

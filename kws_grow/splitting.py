@@ -20,6 +20,7 @@ Directions = list[Rows]    # one entry a path layer
 Batch = tuple[Tensor, Tensor]  # MFCC [b, 49, n], labels [b]
 Activation = Callable[[Tensor], Tensor]
 
+ALONE, TOGETHER = "alone", "together"  # how gains are measured, see GAINS
 LEAST_SPREAD = 0.05  # of the differences between gains that may all be chance
 
 
@@ -50,20 +51,30 @@ def paired_logits(net: DsCnn, mfcc: Tensor, offsets: Directions, activation: Act
 
 def _paired_path(layer: PathLayer, x: Tensor, rows: Rows, activation: Activation) -> Tensor:
     """[b, in_c, h, w] -> [b, C, h', w'] through 2 C half-channels."""
-    pairs = {name: as_trained(torch.cat([p.detach() + d, p.detach() - d]))
-             for name, p, d in zip(layer.path_names(), layer.path_parameters(), rows, strict=True)}
+    return run_path(layer, _pairs(layer, rows), x, activation, _averaged)
 
+
+def _pairs(layer: PathLayer, rows: Rows) -> dict[str, Tensor]:
+    """Weights of the path layer at +rows and at -rows."""
+    return {name: as_trained(torch.cat([p.detach() + d, p.detach() - d]))
+            for name, p, d in zip(layer.path_names(), layer.path_parameters(), rows, strict=True)}
+
+
+def run_path(layer: PathLayer, weights: dict[str, Tensor], x: Tensor, activation: Activation,
+             before_mix: Callable[[Tensor], Tensor]) -> Tensor:
+    """A path layer with other weights, in train mode. before_mix: through which all goes that a mix takes in, that of
+    each block and what comes out."""
     def norm(name: str, x: Tensor) -> Tensor:
-        return F.batch_norm(x, None, None, pairs[f"{name}.weight"], pairs[f"{name}.bias"], training=True)
-    x = activation(norm("norm", F.conv2d(x, pairs["mix.weight"], stride=layer.mix.stride)))
+        return F.batch_norm(x, None, None, weights[f"{name}.weight"], weights[f"{name}.bias"], training=True)
+    x = activation(norm("norm", F.conv2d(x, weights["mix.weight"], stride=layer.mix.stride)))
     for i in range(len(layer.blocks)):
-        inner = depthwise_conv(x, pairs[f"blocks.{i}.depthwise.weight"], (1, 1))
-        inner = _averaged(activation(norm(f"blocks.{i}.depthwise_norm", inner)))
-        x = activation(x + norm(f"blocks.{i}.norm", F.conv2d(inner, pairs[f"blocks.{i}.mix.weight"])))
+        inner = depthwise_conv(x, weights[f"blocks.{i}.depthwise.weight"], (1, 1))
+        inner = before_mix(activation(norm(f"blocks.{i}.depthwise_norm", inner)))
+        x = activation(x + norm(f"blocks.{i}.norm", F.conv2d(inner, weights[f"blocks.{i}.mix.weight"])))
     if layer.depthwise is not None:
-        x = depthwise_conv(x, pairs["depthwise.weight"], layer.depthwise.stride)
+        x = depthwise_conv(x, weights["depthwise.weight"], layer.depthwise.stride)
         x = activation(norm("depthwise_norm", x))
-    return _averaged(x)
+    return before_mix(x)
 
 
 def as_trained(weight: Tensor) -> Tensor:
@@ -169,11 +180,106 @@ def _rayleigh_gradient(net: DsCnn, batch: Batch, v: Directions, probe: Probe) ->
         yield from (2 * (s - per_row(r, u) * u) for u, s in zip(rows, s_rows, strict=True))
 
 
-def predicted_changes(net: DsCnn, batches: list[Batch], v: Directions, probe: Probe) -> list[Tensor]:
+def predicted_changes(net: DsCnn, batches: list[Batch], v: Directions, probe: Probe,
+                      gains: str = ALONE) -> list[Tensor]:
     """Change of the loss when each path splits along v at probe.eps: [C] a path layer.
 
+    batches: not those that v was fitted to, which flatter it. gains: an entry of GAINS, what else moves meanwhile.
+    """
+    return GAINS[gains](net, batches, v, probe)
+
+
+def changes_alone(net: DsCnn, batches: list[Batch], v: Directions, probe: Probe) -> list[Tensor]:
+    """Each path by itself. A split moves what the next mixes take in by delta; the loss changes by its slope there
+    times delta, and as it bends: by the midpoint rule, the slope half way there in place of that at the start.
+
+    The slope at the start comes from every batch, for all layers at once. How it bends comes from the layers in turn,
+    one a batch, all paths of the layer moving together, but nothing of the others.
+    """
+    n = len(net.paths)
+    offsets, slopes, bends = offsets_of(net, v, probe.eps), [], [[] for _ in range(n)]
+    for k, batch in enumerate(progress(batches, "measuring gains", unit="batch", leave=False)):
+        passage = Passage.of(net, batch, offsets, probe.activation)
+        slopes.append(passage.changes)
+        for layer in range(n) if len(batches) < n else [k % n]:
+            bends[layer].append(passage.half_way(layer) - passage.changes[layer])
+    return [torch.stack(first).mean(0) + torch.stack(second).mean(0)
+            for first, second in zip(zip(*slopes, strict=True), bends, strict=True)]
+
+
+@dataclass(frozen=True)
+class Passage:
+    """One batch through the net, in train mode. entered: into each path layer, without history. deltas: by which each
+    of what the layer's mixes take in moves when its path splits, one alone. changes: slope of the loss times those."""
+
+    net: DsCnn
+    labels: Tensor
+    activation: Activation
+    entered: tuple[Tensor, ...]
+    deltas: tuple[list[Tensor], ...]
+    changes: list[Tensor]
+
+    @classmethod
+    def of(cls, net: DsCnn, batch: Batch, offsets: Directions, activation: Activation) -> "Passage":
+        x, entered, mixed = net.pad(batch[0]), [], []
+        for layer in net.paths:
+            entered.append(x.detach())
+            x, its = _followed(layer, x, activation)
+            mixed.append(its)
+        slopes = iter(torch.autograd.grad(_loss_of(net, x, batch[1]), [each for its in mixed for each in its]))
+        deltas = tuple(_moved_alone(*each, activation) for each in zip(net.paths, entered, offsets, mixed, strict=True))
+        changes = [_dot([next(slopes) for _ in its], its) for its in deltas]
+        return cls(net, batch[1], activation, tuple(entered), deltas, changes)
+
+    def half_way(self, layer: int) -> Tensor:
+        """Changes of a layer's paths by the slope where all of them have moved half of their way."""
+        halves = [delta / 2 for delta in self.deltas[layer]]
+        x, mixed = _followed(self.net.paths[layer], self.entered[layer], self.activation, halves)
+        for behind in self.net.paths[layer + 1:]:
+            x, _ = _followed(behind, x, self.activation)
+        return _dot(torch.autograd.grad(_loss_of(self.net, x, self.labels), mixed), self.deltas[layer])
+
+
+def _loss_of(net: DsCnn, x: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(net.classifier(x.mean((2, 3))), labels)
+
+
+def _followed(layer: PathLayer, x: Tensor, activation: Activation,
+              shifts: list[Tensor] | None = None) -> tuple[Tensor, list[Tensor]]:
+    """(what comes out, what the mixes take in), the latter moved by the shifts; slopes go back as far as there."""
+    mixed = []
+
+    def before_mix(x: Tensor) -> Tensor:
+        x = x + shifts[len(mixed)] if shifts else x
+        mixed.append(x if x.requires_grad else x.requires_grad_())
+        return mixed[-1]
+    weights = {name: p.detach() for name, p in zip(layer.path_names(), layer.path_parameters(), strict=True)}
+    return run_path(layer, weights, x, activation, before_mix), mixed
+
+
+@torch.no_grad()
+def _moved_alone(layer: PathLayer, x: Tensor, rows: Rows, mixed: list[Tensor], activation: Activation) -> list[Tensor]:
+    """By how much each of `mixed` moves at a path that splits by rows, while all others stay."""
+    deltas, others = [], iter(mixed)
+
+    def before_mix(pair: Tensor) -> Tensor:
+        still = next(others)
+        deltas.append(_averaged(pair) - still)
+        return still
+    run_path(layer, _pairs(layer, rows), x, activation, before_mix)
+    return deltas
+
+
+def _dot(slopes: Iterable[Tensor], deltas: list[Tensor]) -> Tensor:
+    """[b, C, h, w] each -> [C]."""
+    return sum((slope * delta).sum((0, 2, 3)) for slope, delta in zip(slopes, deltas, strict=True))
+
+
+def changes_together(net: DsCnn, batches: list[Batch], v: Directions, probe: Probe) -> list[Tensor]:
+    """Each path while all paths of the net split: cross terms between layers are in it, which no single split has.
+
     The slope of the loss integrated along the way, one batch at each of its midpoints: with kinks, eps^2 lambda / 2 at
-    its end would not do. batches: not those that v was fitted to, which flatter it. Shrunken, see there.
+    its end would not do. Shrunken, see there.
     """
     ways, slopes = (torch.arange(len(batches), device=v[0][0].device) + 0.5) / len(batches), []
     for way, batch in zip(ways.tolist(), progress(batches, "measuring gains", unit="batch", leave=False), strict=True):
@@ -195,6 +301,9 @@ def shrunken(slopes: Tensor, ways: Tensor) -> Tensor:
     chance = ((slopes - line).square().sum(0) / (len(slopes) - 1)).mean() / len(slopes)
     share = (1 - chance / mean.var().clamp(min=1e-30)).clamp(min=LEAST_SPREAD)
     return mean.mean() + (mean - mean.mean()) * share
+
+
+GAINS = {ALONE: changes_alone, TOGETHER: changes_together}
 
 
 def offsets_of(net: DsCnn, v: Directions, eps: float) -> Directions:

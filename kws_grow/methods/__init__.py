@@ -68,7 +68,11 @@ def settings_of(method: str, text: str) -> object:
     return kind(**given)
 
 
-def _value(text: str, field, value: str) -> int | float:
+def _value(text: str, field, value: str) -> int | float | str:
+    if allowed := field.metadata.get("allowed"):
+        if value not in allowed:
+            raise UserError(f"INDEX={text!r}: {field.name}={value}: allowed: {', '.join(allowed)}")
+        return value
     above, below = field.metadata["above"], field.metadata.get("below", 1000)
     try:
         number = field.type(value)

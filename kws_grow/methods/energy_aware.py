@@ -13,5 +13,5 @@ from kws_grow.splitting import Probe, predicted_changes, random_directions, rayl
 def propose(net: DsCnn, batches: Stream, generator: torch.Generator, settings: IndexSettings) -> Proposal:
     stream, probe = batches(), Probe(settings.eps)
     v = rayleigh_pass(net, stream, random_directions(net, generator), probe, steps=settings.steps)
-    changes = predicted_changes(net, list(islice(stream, settings.fresh)), v, probe)
+    changes = predicted_changes(net, list(islice(stream, settings.fresh)), v, probe, settings.gains)
     return halves(net, as_gains(changes), v, settings.eps)

@@ -51,7 +51,7 @@ class Gates:
 def propose(net: DsCnn, batches: Stream, generator: torch.Generator, settings: FireflySettings) -> Proposal:
     stream, probe = batches(), Probe(settings.eps)
     v = rayleigh_pass(net, stream, random_directions(net, generator), probe, steps=settings.steps)
-    split_gains = as_gains(predicted_changes(net, list(islice(stream, settings.fresh)), v, probe))
+    split_gains = as_gains(predicted_changes(net, list(islice(stream, settings.fresh)), v, probe, settings.gains))
     fitted = fit(net, candidates(net, settings.channels, generator), stream, settings)
     new_gains, block_gains = gate_gains(net, fitted, list(islice(stream, settings.fresh)))
     return _proposal(net, offsets_of(net, v, settings.eps), fitted, split_gains, new_gains, block_gains)

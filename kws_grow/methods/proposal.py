@@ -10,7 +10,7 @@ from torch import Tensor
 from kws_grow.edits import LayerEdit, halved
 from kws_grow.network import DsCnn
 from kws_grow.selection import Option, split_options
-from kws_grow.splitting import Batch, Directions, offsets_of
+from kws_grow.splitting import ALONE, GAINS, Batch, Directions, offsets_of
 
 Stream = Callable[[], Iterator[Batch]]  # endless batches of training clips
 
@@ -33,11 +33,18 @@ class OffsetSettings:
 
 
 @dataclass(frozen=True)
-class IndexSettings(OffsetSettings):
-    """steps, fresh: batches that fit the directions, and that measure what they gain."""
+class GainSettings(OffsetSettings):
+    """fresh: batches that measure what splits gain. gains: how, an entry of kws_grow.splitting.GAINS."""
 
-    steps: int = field(default=56, metadata={"above": 0})
-    fresh: int = field(default=12, metadata={"above": 0})
+    fresh: int = field(default=24, metadata={"above": 0})
+    gains: str = field(default=ALONE, metadata={"allowed": tuple(GAINS)})
+
+
+@dataclass(frozen=True)
+class IndexSettings(GainSettings):
+    """steps: batches that fit the directions."""
+
+    steps: int = field(default=48, metadata={"above": 0})
 
 
 def halves(net: DsCnn, gains: tuple[np.ndarray, ...], v: Directions, eps: float,

@@ -53,7 +53,7 @@ def propose(net: DsCnn, batches: Stream, generator: torch.Generator, settings: S
     for largest in (False, True):
         v = rayleigh_pass(net, stream, random_directions(net, generator), probe, steps=settings.steps, largest=largest)
         ends.append(offsets_of(net, v, settings.eps))
-        changes.append(predicted_changes(net, list(islice(stream, settings.fresh)), v, probe))
+        changes.append(predicted_changes(net, list(islice(stream, settings.fresh)), v, probe, settings.gains))
     table = ways(settings.weight)
     gains = [path_gains(-low.cpu().double().numpy(), high.cpu().double().numpy(), table)
              for low, high in zip(*changes, strict=True)]

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from datasets.console import progress
-from kws_grow.methods.proposal import OffsetSettings, Proposal, Stream, as_gains, halves
+from kws_grow.methods.proposal import GainSettings, Proposal, Stream, as_gains, halves
 from kws_grow.network import DsCnn, PathLayer, Rows
 from kws_grow.splitting import Batch, Directions, Probe, across_scale, curvature_product, predicted_changes
 
@@ -21,19 +21,18 @@ TINY = 1e-2  # offset of a column, in units(net): the softplus is smooth over it
 
 
 @dataclass(frozen=True)
-class ExactSettings(OffsetSettings):
-    """batches: that the matrices are averaged over. fresh: that measure the gains. sharpness: of the softplus
+class ExactSettings(GainSettings):
+    """batches: that the matrices are averaged over. sharpness: of the softplus
     log(1 + exp(sharpness x)) / sharpness."""
 
     batches: int = field(default=4, metadata={"above": 0})
-    fresh: int = field(default=12, metadata={"above": 0})
     sharpness: float = field(default=4.0, metadata={"above": 0.01})
 
 
 def propose(net: DsCnn, batches: Stream, generator: torch.Generator, settings: ExactSettings) -> Proposal:
     stream = batches()
     _, v = smallest_eigenpairs(net, list(islice(stream, settings.batches)), smooth_probe(settings))
-    changes = predicted_changes(net, list(islice(stream, settings.fresh)), v, Probe(settings.eps))
+    changes = predicted_changes(net, list(islice(stream, settings.fresh)), v, Probe(settings.eps), settings.gains)
     return halves(net, as_gains(changes), v, settings.eps)
 
 

@@ -433,7 +433,7 @@ def test_the_command_of_a_unit_is_one_of_grow_kws(monkeypatch, data, device):
     assert (arguments.data, arguments.device) == (data, device or "auto")
     assert grow.schedule_of(arguments) == SCHEDULE
     monkeypatch.setattr("sys.argv", compare.command_of(unit(), plan)[3:])
-    assert grow.parse_arguments().index == "steps=30 fresh=12"
+    assert grow.parse_arguments().index == "steps=30 fresh=12 gains=together"
 
 
 @pytest.mark.slow

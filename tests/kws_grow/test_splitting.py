@@ -14,6 +14,7 @@ from kws_grow.edits import grown, halved, unchanged
 from kws_grow.methods.splitting import smallest_eigenpairs
 from kws_grow.network import DsCnn
 from kws_grow.splitting import (
+    GAINS,
     Probe,
     as_trained,
     batch_loss,
@@ -124,16 +125,44 @@ def test_paired_logits_are_those_of_the_split_net(shape):
         torch.testing.assert_close(new.train()(batch[0]), paired)
 
 
-def test_change_is_predicted_at_a_large_offset():
-    """The slope integrated along the way, where the quadratic at its end is far off; one path alone."""
+@pytest.mark.parametrize("gains", GAINS)
+def test_change_is_predicted_at_a_large_offset(gains):
+    """Where the quadratic at its end is far off; one path alone."""
     net = small_net((1,))
     batch, probe = small_batch(net, 12), Probe(1.5)
     v = random_directions(net, torch.Generator().manual_seed(1))
     new = split_alone(net, 0, torch.tensor([0]), v, probe.eps)
     realised = batch_loss(new, [batch]) - batch_loss(net, [batch])
     at_end = 0.5 * probe.eps**2 * float(row_dot(v[0], curvature_product(net, batch, v, probe)[0])[0])
-    assert float(predicted_changes(net, [batch] * 64, v, probe)[0][0]) == pytest.approx(realised, rel=0.02)
+    assert float(predicted_changes(net, [batch] * 64, v, probe, gains)[0][0]) == pytest.approx(realised, rel=0.02)
     assert at_end != pytest.approx(realised, rel=0.2)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_gains_alone_are_what_each_split_does(shape):
+    """At the offset that growth uses, with the real activation; nothing else of the layer moves."""
+    net, probe = small_net(**shape), Probe(0.5)
+    batch = small_batch(net, 12)
+    v = random_directions(net, torch.Generator().manual_seed(6))
+    before, realised, predicted = batch_loss(net, [batch]), [], []
+    for layer, path in [(i, c) for i, width in enumerate(net.shape.widths) for c in range(width)]:
+        only = [[u * (i == layer) * (torch.arange(len(u)) == path).view(-1, *[1] * (u.ndim - 1)) for u in rows]
+                for i, rows in enumerate(v)]
+        realised.append(batch_loss(split_alone(net, layer, torch.tensor([path]), v, probe.eps), [batch]) - before)
+        predicted.append(float(predicted_changes(net, [batch], only, probe)[layer][path]))
+    realised, predicted = np.array(realised), np.array(predicted)
+    assert np.linalg.norm(predicted - realised) < 0.1 * np.linalg.norm(realised)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_gains_alone_know_nothing_of_other_layers(shape):
+    net, probe = small_net(**shape), Probe(0.5)
+    batch = small_batch(net, 12)
+    v, other = (random_directions(net, torch.Generator().manual_seed(seed)) for seed in (5, 6))
+    changes = predicted_changes(net, [batch], v, probe)
+    for layer in range(3):
+        mixed = [v[i] if i == layer else other[i] for i in range(3)]
+        torch.testing.assert_close(predicted_changes(net, [batch], mixed, probe)[layer], changes[layer])
 
 
 @pytest.mark.parametrize("shape", [{"widths": (3, 4)}, {"widths": (3, 4), "depths": (1, 0), "strides": (2,)}])
