@@ -117,10 +117,10 @@ def test_the_options_of_a_recipe_make_its_run(recipe, monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "value"), [
-    ("budget", "large"), ("board", "mps2-an386"), ("method", "signed"), ("index", "gains=alone"), ("seed_widths", (8, 8)),
-    ("seed_depths", (0, 0, 0, 0, 1)), ("seed_strides", (2, 1, 1, 1)), ("schedule", Schedule(final_epochs=3)),
-    ("silence", "plain"), ("noise", "mild"), ("voice", "plain"), ("unknown", "even"), ("teachers", ("small",)),
-    ("qat", False), ("qat_epochs", 99)])
+    ("budget", "large"), ("board", "mps2-an386"), ("method", "signed"), ("index", "gains=alone"),
+    ("seed_widths", (8, 8)), ("seed_depths", (0, 0, 0, 0, 1)), ("seed_strides", (2, 1, 1, 1)),
+    ("schedule", Schedule(final_epochs=3)), ("silence", "plain"), ("noise", "mild"), ("voice", "plain"),
+    ("unknown", "even"), ("teachers", ("small",)), ("qat", False), ("qat_epochs", 99)])
 def test_a_run_by_another_recipe_is_known(name, value):
     other = replace(SMALL, **{name: value})
     found = SMALL.differs(json.loads(config_of(other, 0).to_json())).split(", ")
