@@ -21,6 +21,7 @@ from kws_grow.config import Schedule
 from kws_grow.edits import grown, halved, unchanged
 from kws_grow.grow import from_one, seeds_of
 from kws_grow.loop import batches_of
+from kws_grow.methods import settings_of
 from kws_grow.methods.proposal import IndexSettings
 from kws_grow.methods.splitting import ExactSettings, smallest_eigenpairs, smooth_probe
 from kws_grow.network import DsCnn
@@ -72,6 +73,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="as for grow-kws")
     parser.add_argument("--seeds", default="0 1 2", help="of the nets judged; default: %(default)s")
     parser.add_argument("--every", type=from_one, default=1, help="judge every n-th path; default: %(default)s")
+    parser.add_argument("--index", default="", help="as for grow-kws")
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
     seeds = seeds_of(arguments.seeds) or parser.error("SEEDS: at least one")
@@ -79,10 +81,11 @@ def main() -> None:
     keep_freed_memory()
     dataset = load(arguments.data, None)
     source = CodeSource(dataset, "cpu", Augmentation(), Schedule().min_epoch_clips)
-    studies = [study(source, len(dataset.labels), seed, arguments.every) for seed in seeds]
+    settings = settings_of("energy-aware", arguments.index)
+    studies = [study(source, len(dataset.labels), seed, settings, arguments.every) for seed in seeds]
     predictions = [p for each in studies for p in each.predictions]
     plot(predictions, arguments.out)
-    facts = {**agreement(predictions), "splits": len(predictions), "clips": JUDGED_CLIPS, **asdict(IndexSettings()),
+    facts = {**agreement(predictions), "splits": len(predictions), "clips": JUDGED_CLIPS, **asdict(settings),
              "signs_of_seeds": [round(agreement(each.predictions)["signs"], 4) for each in studies],
              "ahead": agreement(predictions, "ahead"),
              "rank_correlation": rank_correlation(studies[0].net, source, seeds[0]),
@@ -92,10 +95,10 @@ def main() -> None:
     finish({**facts, "dataset": dataset.name, "seeds": seeds, "commit": commit()}, arguments.out, "Indexed")
 
 
-def study(source: CodeSource, n_labels: int, seed: int, every: int) -> Study:
+def study(source: CodeSource, n_labels: int, seed: int, settings: IndexSettings, every: int) -> Study:
     """One net: trained, indexed, its splits made."""
     net, epoch_s = trained(source, n_labels, seed)
-    settings, batches = IndexSettings(), stream(source, net, seed, "index")
+    batches = stream(source, net, seed, "index")
     started = time.process_time()
     v, changes = indexed(net, batches, seed, settings)
     index_s = time.process_time() - started

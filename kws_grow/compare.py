@@ -30,11 +30,12 @@ from kws_grow.rows import (
     stale,
     takes_after,
 )
+from kws_grow.splitting import TOGETHER
 
 SCHEDULE = Schedule(seed_epochs=2, round_epochs=1, final_epochs=13)  # of every unit
 # Of a method's units, where not its defaults. energy-aware: half an epoch a round. gains: as the first rows have them.
-INDEX = {"energy-aware": "steps=30 fresh=12 gains=together", "splitting": "fresh=12 gains=together",
-         "signed": "gains=together", "firefly": "gains=together"}
+INDEX = {name: f"{steps}gains={TOGETHER}" for name, steps in (
+    ("energy-aware", "steps=30 fresh=12 "), ("splitting", "fresh=12 "), ("signed", ""), ("firefly", ""))}
 SILENCE, VOICE, UNKNOWN = "plain", "plain", "even"  # of every row: the first ones were learnt so
 OUT, LOGS = Path("docs") / "results" / "compare", Path("build") / "compare"
 FREE = ("method", "seed", "budget", "device", "threads", "reference")  # what rows of a method may differ in

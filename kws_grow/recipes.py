@@ -15,6 +15,7 @@ from kws_grow.config import GrowConfig, Quantization, Schedule
 from kws_grow.grow import RATE_OPTIONS, SCHEDULE_OPTIONS
 from kws_grow.methods import settings_of
 from kws_grow.publish import MODELS
+from kws_grow.splitting import TOGETHER
 
 DATASET, LABELS = "speech_commands_v0.02", (SILENCE, UNKNOWN, *DEFAULT_KEYWORDS)
 OF_A_RUN = {"seed", "device", "threads", "dataset_sha256", "board_bytes", "costs_hash",
@@ -100,19 +101,19 @@ def flat(settings: dict, prefix: str = "") -> dict:
 
 
 ELDER = {"silence": "diverse", "voice": "plain", "unknown": "even"}  # what there was before these were varied and ample
-TOGETHER = "steps=56 fresh=12 gains=together"  # how gains were measured when these were grown
+ELDER_INDEX = f"steps=56 fresh=12 gains={TOGETHER}"  # how gains were measured when these were grown
 # small, medium, large: within the budgets of "Hello Edge", the last two as far as one core trains them in an hour or
 # two.
 # nano33ble: what the board computes in a tenth of a second.
 RECIPES = {recipe.name: recipe for recipe in (
-    Recipe("small", "small", (0, 1, 2), index=TOGETHER, seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
+    Recipe("small", "small", (0, 1, 2), index=ELDER_INDEX, seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
            schedule=Schedule(4, 2, 45, 1.7, batch=128, growing_lr=0.05, peak_lr=0.1), qat_epochs=1),
-    Recipe("medium", "medium ops<=14M", (0, 1, 2), index=TOGETHER, seed_depths=(1, 1, 2, 2, 0),
+    Recipe("medium", "medium ops<=14M", (0, 1, 2), index=ELDER_INDEX, seed_depths=(1, 1, 2, 2, 0),
            seed_strides=(1, 2, 1, 1), schedule=Schedule(4, 2, 32, 1.7, batch=128, growing_lr=0.05, peak_lr=0.1),
            qat_epochs=1),
-    Recipe("large", "large ops<=30M", (0,), index=TOGETHER, seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
+    Recipe("large", "large ops<=30M", (0,), index=ELDER_INDEX, seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
            schedule=Schedule(4, 2, 24, 2.0), noise="mild", teachers=("medium-labels",), qat=False, **ELDER),
-    Recipe("nano33ble", "ms<=100", (0,), index=TOGETHER, seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
+    Recipe("nano33ble", "ms<=100", (0,), index=ELDER_INDEX, seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
            schedule=Schedule(4, 2, 40, 1.7), qat_epochs=1, **ELDER),
 )}
 # What an ingredient of a recipe is worth: the recipe without it, or otherwise. Never published. The elder ones are what

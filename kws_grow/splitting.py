@@ -190,34 +190,39 @@ def predicted_changes(net: DsCnn, batches: list[Batch], v: Directions, probe: Pr
 
 
 def changes_alone(net: DsCnn, batches: list[Batch], v: Directions, probe: Probe) -> list[Tensor]:
-    """Each path by itself. A split moves what the next mixes take in by delta; the loss changes by its slope there
-    times delta, and as it bends: by the midpoint rule, the slope half way there in place of that at the start.
+    """Each path without what other layers' splits do. A split moves what the next mixes take in by delta; the loss
+    changes by its slope there times delta, and as it bends: by the midpoint rule, the slope half way there in place of
+    that at the start.
 
     The slope at the start comes from every batch, for all layers at once. How it bends comes from the layers in turn,
-    one a batch, all paths of the layer moving together, but nothing of the others.
+    one a batch (more where batches are few), all paths of the layer moving together.
     """
     n = len(net.paths)
     offsets, slopes, bends = offsets_of(net, v, probe.eps), [], [[] for _ in range(n)]
     for k, batch in enumerate(progress(batches, "measuring gains", unit="batch", leave=False)):
         passage = Passage.of(net, batch, offsets, probe.activation)
-        slopes.append(passage.changes)
-        for layer in range(n) if len(batches) < n else [k % n]:
-            bends[layer].append(passage.half_way(layer) - passage.changes[layer])
+        slopes.append(passage.first_order)
+        for layer in range(k % n, n, len(batches)):
+            bends[layer].append(passage.half_way(layer) - passage.first_order[layer])
     return [torch.stack(first).mean(0) + torch.stack(second).mean(0)
             for first, second in zip(zip(*slopes, strict=True), bends, strict=True)]
 
 
 @dataclass(frozen=True)
 class Passage:
-    """One batch through the net, in train mode. entered: into each path layer, without history. deltas: by which each
-    of what the layer's mixes take in moves when its path splits, one alone. changes: slope of the loss times those."""
+    """One batch through the net, in train mode.
+
+    entered: what each path layer takes in, detached. deltas: of a layer, for each mix behind its paths (those of its
+    blocks, then the next layer's), how far a channel of its input moves when that path alone splits.
+    first_order: changes of the loss, its slope there times deltas.
+    """
 
     net: DsCnn
     labels: Tensor
     activation: Activation
     entered: tuple[Tensor, ...]
     deltas: tuple[list[Tensor], ...]
-    changes: list[Tensor]
+    first_order: list[Tensor]
 
     @classmethod
     def of(cls, net: DsCnn, batch: Batch, offsets: Directions, activation: Activation) -> "Passage":
@@ -228,8 +233,8 @@ class Passage:
             mixed.append(its)
         slopes = iter(torch.autograd.grad(_loss_of(net, x, batch[1]), [each for its in mixed for each in its]))
         deltas = tuple(_moved_alone(*each, activation) for each in zip(net.paths, entered, offsets, mixed, strict=True))
-        changes = [_dot([next(slopes) for _ in its], its) for its in deltas]
-        return cls(net, batch[1], activation, tuple(entered), deltas, changes)
+        first_order = [_dot([next(slopes) for _ in its], its) for its in deltas]
+        return cls(net, batch[1], activation, tuple(entered), deltas, first_order)
 
     def half_way(self, layer: int) -> Tensor:
         """Changes of a layer's paths by the slope where all of them have moved half of their way."""
@@ -251,7 +256,7 @@ def _followed(layer: PathLayer, x: Tensor, activation: Activation,
 
     def before_mix(x: Tensor) -> Tensor:
         x = x + shifts[len(mixed)] if shifts else x
-        mixed.append(x if x.requires_grad else x.requires_grad_())
+        mixed.append(x.requires_grad_())
         return mixed[-1]
     weights = {name: p.detach() for name, p in zip(layer.path_names(), layer.path_parameters(), strict=True)}
     return run_path(layer, weights, x, activation, before_mix), mixed

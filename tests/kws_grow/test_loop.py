@@ -51,7 +51,7 @@ CONFIG = GrowConfig("made-up", "", LABELS, "nano33ble", (), "portable", "", "sma
                     seed_widths=(8, 8, 8), schedule=SCHEDULE, index=IndexSettings(steps=4, fresh=2))
 
 
-QUICK = {"splitting": "batches=1", "energy-aware": "steps=4 fresh=2", "signed": "steps=4 fresh=2", "width": "",
+QUICK = {"splitting": "batches=1 fresh=2", "energy-aware": "steps=4 fresh=2", "signed": "steps=4 fresh=2", "width": "",
          "firefly": "steps=4 fresh=2 channels=4", "random": "", "scratch": "", "prune-bn": "times=2",
          "prune-l1": "times=2"}
 GROWING = [name for name, method in METHODS.items() if method.propose]
