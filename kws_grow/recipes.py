@@ -110,8 +110,8 @@ RECIPES = {recipe.name: recipe for recipe in (
     Recipe("medium", "medium ops<=14M", (0, 1, 2), index=TOGETHER, seed_depths=(1, 1, 2, 2, 0),
            seed_strides=(1, 2, 1, 1), schedule=Schedule(4, 2, 32, 1.7, batch=128, growing_lr=0.05, peak_lr=0.1),
            qat_epochs=1),
-    Recipe("large", "large ops<=30M", (0,), index=TOGETHER, seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
-           schedule=Schedule(4, 2, 24, 2.0), noise="mild", teachers=("medium-labels",), qat=False, **ELDER),
+    Recipe("large", "large ops<=40M", (0,), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
+           schedule=Schedule(4, 2, 28, 2.0, batch=128, growing_lr=0.05, peak_lr=0.1), qat_epochs=1),
     Recipe("nano33ble", "ms<=100", (0,), index=TOGETHER, seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
            schedule=Schedule(4, 2, 40, 1.7), qat_epochs=1, **ELDER),
 )}
