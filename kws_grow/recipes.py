@@ -111,8 +111,8 @@ RECIPES = {recipe.name: recipe for recipe in (
     Recipe("medium", "medium ops<=14M", (0, 1, 2), index=ELDER_INDEX, seed_depths=(1, 1, 2, 2, 0),
            seed_strides=(1, 2, 1, 1), schedule=Schedule(4, 2, 32, 1.7, batch=128, growing_lr=0.05, peak_lr=0.1),
            qat_epochs=1),
-    Recipe("large", "large ops<=30M", (0,), index=ELDER_INDEX, seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
-           schedule=Schedule(4, 2, 24, 2.0), noise="mild", teachers=("medium-labels",), qat=False, **ELDER),
+    Recipe("large", "large ops<=40M", (0,), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
+           schedule=Schedule(4, 2, 28, 2.0, batch=128, growing_lr=0.05, peak_lr=0.1), qat_epochs=1),
     Recipe("nano33ble", "ms<=100", (0,), index=ELDER_INDEX, seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
            schedule=Schedule(4, 2, 40, 1.7), qat_epochs=1, **ELDER),
 )}
@@ -120,7 +120,7 @@ RECIPES = {recipe.name: recipe for recipe in (
 # the recipes were before voices were varied, silences and unknown words ample, and batches small.
 ABLATED = {"small-unstrided": "small", "small-plain": "small", "small-half": "small", "small-silence": "small",
            "small-voice": "small", "small-unknown": "small", "small-elder": "small", "medium-elder": "medium",
-           "medium-unknown": "medium", "nano33ble-taught": "nano33ble"}  # of which recipe
+           "medium-unknown": "medium", "large-elder": "large", "nano33ble-taught": "nano33ble"}  # of which recipe
 ABLATIONS = {recipe.name: recipe for recipe in (
     replace(RECIPES["small"], name="small-unstrided", seeds=(0,), seed_strides=()),
     replace(RECIPES["small"], name="small-plain", seeds=(0,), seed_depths=()),
@@ -132,6 +132,9 @@ ABLATIONS = {recipe.name: recipe for recipe in (
     replace(RECIPES["medium"], name="medium-unknown", seeds=(0,), unknown="even"),
     replace(RECIPES["small"], name="small-elder", seeds=(0,), schedule=Schedule(4, 2, 45, 1.7), qat_epochs=2, **ELDER),
     replace(RECIPES["medium"], name="medium-elder", seeds=(0,), schedule=Schedule(4, 2, 34, 1.7), **ELDER),
+    replace(RECIPES["large"], name="large-elder", budget="large ops<=30M", index=ELDER_INDEX,
+            schedule=Schedule(4, 2, 24, 2.0), noise="mild", teachers=("medium-labels",), qat=False,
+            qat_epochs=Quantization.qat_epochs, **ELDER),
     replace(RECIPES["nano33ble"], name="nano33ble-taught", seeds=(0,), noise="mild", teachers=("medium-labels",),
             schedule=replace(RECIPES["nano33ble"].schedule, final_epochs=30)),
 )}
