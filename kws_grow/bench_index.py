@@ -26,6 +26,8 @@ from kws_grow.methods.proposal import IndexSettings
 from kws_grow.methods.splitting import ExactSettings, smallest_eigenpairs, smooth_probe
 from kws_grow.network import DsCnn
 from kws_grow.splitting import (
+    ALONE,
+    CAUTIOUS,
     Batch,
     Directions,
     Probe,
@@ -44,17 +46,18 @@ JUDGED_CLIPS, BATCH = 4096, 256
 WIDTHS, EPOCHS = (16, 16, 16, 16, 16), 4
 EXACT_BATCHES, STOCHASTIC_STEPS = 8, 160
 WORTH_TELLING = 1e-5  # of a predicted change
+WITHOUT_MARGIN = {CAUTIOUS: ALONE}
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Of one split. Changes of the loss. predicted: from the clips that it was then judged on. ahead: from others, as
-    growth has to."""
+    """Of one split. Changes of the loss. predicted: from other clips than it is judged on, as growth has to.
+    same_clips: from those, with no margin for what other clips would say; how good the formula is."""
 
     layer: int
     path: int
     predicted: float
-    ahead: float
+    same_clips: float
     realised: float
 
 
@@ -85,9 +88,9 @@ def main() -> None:
     studies = [study(source, len(dataset.labels), seed, settings, arguments.every) for seed in seeds]
     predictions = [p for each in studies for p in each.predictions]
     plot(predictions, arguments.out)
-    facts = {**agreement(predictions), "splits": len(predictions), "clips": JUDGED_CLIPS, **asdict(settings),
+    facts = {**agreement(predictions), "same_clips": agreement(predictions, "same_clips"),
+             "splits": len(predictions), "clips": JUDGED_CLIPS, **asdict(settings),
              "signs_of_seeds": [round(agreement(each.predictions)["signs"], 4) for each in studies],
-             "ahead": agreement(predictions, "ahead"),
              "rank_correlation": rank_correlation(studies[0].net, source, seeds[0]),
              "index_s": round(sum(each.index_s for each in studies), 1),
              "epoch_s": round(sum(each.epoch_s for each in studies), 1)}
@@ -133,10 +136,10 @@ def indexed(net: DsCnn, batches: Iterator[Batch], seed: int,
     return v, predicted_changes(net, list(islice(batches, settings.fresh)), v, probe, settings.gains)
 
 
-def judged(net: DsCnn, v: Directions, ahead: list[Tensor], settings: IndexSettings, judge: list[Batch],
+def judged(net: DsCnn, v: Directions, changes: list[Tensor], settings: IndexSettings, judge: list[Batch],
            every: int = 1) -> list[Prediction]:
-    """Each split really made, alone."""
-    changes = predicted_changes(net, judge, v, Probe(settings.eps), settings.gains)
+    """Each split really made, alone. changes: predicted from other clips."""
+    same = predicted_changes(net, judge, v, Probe(settings.eps), WITHOUT_MARGIN.get(settings.gains, settings.gains))
     double = DsCnn(net.shape).double()
     double.load_state_dict(net.state_dict())
     batches = [(mfcc.double(), labels) for mfcc, labels in judge]
@@ -146,7 +149,7 @@ def judged(net: DsCnn, v: Directions, ahead: list[Tensor], settings: IndexSettin
     for layer, path in progress(paths, "splitting", unit="path", leave=False):
         edits = [unchanged(double, i) for i in range(len(net.paths))]
         edits[layer] = halved(double, layer, torch.tensor([path]), offsets[layer])
-        done.append(Prediction(layer, path, float(changes[layer][path]), float(ahead[layer][path]),
+        done.append(Prediction(layer, path, float(changes[layer][path]), float(same[layer][path]),
                                batch_loss(grown(double, edits), batches) - before))
     return done
 
@@ -178,8 +181,9 @@ def plot(predictions: list[Prediction], folder: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
     figure, both = plt.subplots(1, 2, figsize=(11, 5.5), layout="constrained", sharex=True, sharey=True)
-    low = min(min(p.predicted, p.ahead, p.realised) for p in predictions)
-    for axes, of, clips in zip(both, ("predicted", "ahead"), ("these clips", "others, as growth does"), strict=True):
+    low = min(min(p.predicted, p.same_clips, p.realised) for p in predictions)
+    for axes, of, clips in zip(both, ("predicted", "same_clips"), ("other clips, as growth does", "these clips"),
+                               strict=True):
         for layer in sorted({p.layer for p in predictions}):
             mine = [p for p in predictions if p.layer == layer]
             axes.scatter([getattr(p, of) for p in mine], [p.realised for p in mine], s=14, label=f"layer {layer}")

@@ -10,7 +10,7 @@ from torch import Tensor
 from kws_grow.edits import LayerEdit, halved
 from kws_grow.network import DsCnn
 from kws_grow.selection import Option, split_options
-from kws_grow.splitting import ALONE, GAINS, Batch, Directions, offsets_of
+from kws_grow.splitting import CAUTIOUS, GAINS, Batch, Directions, offsets_of
 
 Stream = Callable[[], Iterator[Batch]]  # endless batches of training clips
 
@@ -37,7 +37,7 @@ class GainSettings(OffsetSettings):
     """fresh: batches that measure what splits gain. gains: how, an entry of kws_grow.splitting.GAINS."""
 
     fresh: int = field(default=24, metadata={"above": 0})
-    gains: str = field(default=ALONE, metadata={"allowed": tuple(GAINS)})
+    gains: str = field(default=CAUTIOUS, metadata={"allowed": tuple(GAINS)})
 
 
 @dataclass(frozen=True)

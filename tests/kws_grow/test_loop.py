@@ -190,7 +190,8 @@ def test_weights_that_are_no_numbers_are_divergence_too():
     ("signed", "weight=1", "weight=1: allowed are numbers above 1"),
     ("energy-aware", "steps", "steps=: allowed are whole numbers above 0"),
     ("energy-aware", "eps=1 eps=2", "names eps twice"), ("prune-l1", "times=1000", "above 1 and below 8"),
-    ("firefly", "channels=500000", "below 1000"), ("splitting", "gains=mine", "gains=mine: allowed: alone, together")])
+    ("firefly", "channels=500000", "below 1000"),
+    ("splitting", "gains=mine", "gains=mine: allowed: cautious, alone, together")])
 def test_options_that_a_method_does_not_have(method, text, told):
     with pytest.raises(UserError) as error:
         settings_of(method, text)
@@ -204,11 +205,11 @@ def test_predictions_come_true_one_split_at_a_time():
     batches = index_batches(task_of(CONFIG).source, CONFIG, net, torch.Generator().manual_seed(5))
     v = rayleigh_pass(net, batches, random_directions(net, torch.Generator().manual_seed(6)), Probe(index.eps),
                       steps=index.steps)
-    ahead = predicted_changes(net, list(islice(batches, index.fresh)), v, Probe(index.eps))
+    changes = predicted_changes(net, list(islice(batches, index.fresh)), v, Probe(index.eps))
     others = CodeSource(replace(made_up_dataset(), train=made_up_clips(160, 7)), "cpu", CONFIG.augmentation, 1280)
     judge = list(islice(index_batches(others, CONFIG, net, torch.Generator().manual_seed(7)), 40))
-    splits = judged(net, v, ahead, index, judge)
-    for told in (agreement(splits), agreement(splits, "ahead")):
+    splits = judged(net, v, changes, index, judge)
+    for told in (agreement(splits), agreement(splits, "same_clips")):
         assert told["signs"] >= 0.95
         assert 0.7 < told["slope"] < 1.3
 

@@ -14,11 +14,14 @@ from kws_grow.edits import grown, halved, unchanged
 from kws_grow.methods.splitting import smallest_eigenpairs
 from kws_grow.network import DsCnn
 from kws_grow.splitting import (
+    ALONE,
+    CAUTIOUS,
     GAINS,
     Probe,
     as_trained,
     batch_loss,
     curvature_product,
+    drawn_to_zero,
     normalized,
     offsets_of,
     paired_logits,
@@ -27,6 +30,7 @@ from kws_grow.splitting import (
     rayleigh_pass,
     row_dot,
     shrunken,
+    standard_error,
     units,
 )
 
@@ -145,7 +149,7 @@ def test_gains_alone_are_what_each_split_does(shape, bound, bound_of_full):
     net, probe = small_net(**shape), Probe(0.5)
     batch = small_batch(net, 12)
     v = random_directions(net, torch.Generator().manual_seed(6))
-    before, full = batch_loss(net, [batch]), predicted_changes(net, [batch], v, probe)
+    before, full = batch_loss(net, [batch]), predicted_changes(net, [batch], v, probe, ALONE)
     for layer, width in enumerate(net.shape.widths):
         realised, predicted = np.zeros(width), np.zeros(width)
         for path in range(width):
@@ -153,7 +157,7 @@ def test_gains_alone_are_what_each_split_does(shape, bound, bound_of_full):
                     for i, rows in enumerate(v)]
             new = split_alone(net, layer, torch.tensor([path]), v, probe.eps)
             realised[path] = batch_loss(new, [batch]) - before
-            predicted[path] = predicted_changes(net, [batch], only, probe)[layer][path]
+            predicted[path] = predicted_changes(net, [batch], only, probe, ALONE)[layer][path]
         assert np.linalg.norm(predicted - realised) < bound * np.linalg.norm(realised)
         assert np.linalg.norm(full[layer].numpy() - realised) < bound_of_full * np.linalg.norm(realised)
 
@@ -166,6 +170,34 @@ def test_gains_alone_of_equal_batches_are_those_of_one(batches):
     v = random_directions(net, torch.Generator().manual_seed(5))
     for of_one, of_many in zip(*(predicted_changes(net, [batch] * n, v, probe) for n in (1, batches)), strict=True):
         torch.testing.assert_close(of_many, of_one)
+
+
+def test_cautious_gains_are_those_alone_less_a_standard_error():
+    """Of a net whose every batch bends each layer too, so that the scatter of single batches is known from outside."""
+    net, probe = small_net(), Probe(0.5)
+    batches = [small_batch(net, 12, seed) for seed in range(30)]
+    v = random_directions(net, torch.Generator().manual_seed(5))
+    alone, cautious = (predicted_changes(net, batches, v, probe, gains) for gains in (ALONE, CAUTIOUS))
+    single = [predicted_changes(net, [batch], v, probe, CAUTIOUS) for batch in batches]
+    alone, cautious, *single = (torch.cat(each) for each in (alone, cautious, *single))
+    error, told = torch.stack(single).std(0) / len(batches) ** 0.5, cautious != 0
+    assert 4 <= int(told.sum()) <= 12  # of 15
+    assert bool((cautious * alone)[told].gt(0).all())
+    torch.testing.assert_close((alone - cautious).abs()[told], error[told], rtol=0.5, atol=0)
+    assert bool((alone.abs()[~told] < 1.5 * error[~told]).all())
+
+
+def test_of_gains_that_are_chance_few_are_told():
+    """As many as a normal distribution has beyond one standard error, a third, and none in the wrong direction of
+    those that are three errors large."""
+    noise = torch.randn(24, 4000, generator=torch.Generator().manual_seed(0))
+    by_chance = drawn_to_zero(noise.mean(0), standard_error(noise))
+    assert float((by_chance != 0).float().mean()) == pytest.approx(0.32, abs=0.04)
+    real = noise - 3 / 24**0.5
+    told = drawn_to_zero(real.mean(0), standard_error(real))
+    assert float((told < 0).float().mean()) > 0.96
+    assert float((told > 0).float().mean()) < 0.001
+    torch.testing.assert_close(drawn_to_zero(real[0], standard_error(real[:1])), real[0])
 
 
 @pytest.mark.parametrize("shape", SHAPES)
