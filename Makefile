@@ -110,8 +110,9 @@ bench-training: $(READY) ## Clips a second of training a 64-channel DS-CNN [DEVI
 bench-export: $(READY) ## Seconds of an export; clips a second of host C and ONNX Runtime [RUN MODEL]
 	@$(COMMAND) export.bench $(NET_OPTIONS)
 
-bench-index: $(READY) ## Predicted against realised changes of the loss, split by split; exact against stochastic [DATA SEEDS INDEX]
-	@$(COMMAND) kws_grow.bench_index $(call option,DATA,data) $(call option,SEEDS,seeds) $(call option,INDEX,index)
+bench-index: $(READY) ## Predicted against realised changes of the loss, split by split; exact against stochastic [DATA SEEDS INDEX CURVATURE]
+	@$(COMMAND) kws_grow.bench_index $(call option,DATA,data) $(call option,SEEDS,seeds) $(call option,INDEX,index) \
+		$(call option,CURVATURE,curvature)
 
 bench-silence: $(READY) ## What learning each SILENCE is worth on noise that training did not hear [DATA SEEDS]
 	@$(COMMAND) kws_grow.bench_silence $(call option,DATA,data) $(call option,SEEDS,seeds)

@@ -3,6 +3,7 @@ the offset used, in float64, on training clips that the directions were not fitt
 indices agree; and what indexing takes beside an epoch."""
 
 import time
+from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import cycle, islice
@@ -19,7 +20,7 @@ from export.shape import NetShape
 from kws_grow.augment import Augmentation, CodeSource, generator_for
 from kws_grow.config import Schedule
 from kws_grow.edits import grown, halved, unchanged
-from kws_grow.grow import from_one, seeds_of
+from kws_grow.grow import from_one, known, seeds_of
 from kws_grow.loop import batches_of
 from kws_grow.methods import settings_of
 from kws_grow.methods.proposal import IndexSettings
@@ -47,6 +48,12 @@ WIDTHS, EPOCHS = (16, 16, 16, 16, 16), 4
 EXACT_BATCHES, STOCHASTIC_STEPS = 8, 160
 WORTH_TELLING = 1e-5  # of a predicted change
 WITHOUT_MARGIN = {CAUTIOUS: ALONE}
+# What directions are fitted to (DESIGN, Growth 4): ReLU over the offset that is used, or the curvature of a smooth
+# surrogate. The default's results lie at the top, others' in a folder of their own.
+FINITE_OFFSET = "finite-offset"
+CURVATURES = {FINITE_OFFSET: lambda settings: Probe(settings.eps),
+              "softplus": lambda settings: smooth_probe(ExactSettings())}
+known_curvature = known("curvature", CURVATURES)
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,9 @@ def main() -> None:
     parser.add_argument("--seeds", default="0 1 2", help="of the nets judged; default: %(default)s")
     parser.add_argument("--every", type=from_one, default=1, help="judge every n-th path; default: %(default)s")
     parser.add_argument("--index", default="", help="as for grow-kws")
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--curvature", type=known_curvature, default=FINITE_OFFSET,
+                        help=f"that directions are fitted to: {', '.join(CURVATURES)}; default: %(default)s")
+    parser.add_argument("--out", type=Path, help=f"folder; default: {OUT}, or one in it")
     arguments = parser.parse_args()
     seeds = seeds_of(arguments.seeds) or parser.error("SEEDS: at least one")
     torch.set_num_threads(1)
@@ -85,28 +94,30 @@ def main() -> None:
     dataset = load(arguments.data, None)
     source = CodeSource(dataset, "cpu", Augmentation(), Schedule().min_epoch_clips)
     settings = settings_of("energy-aware", arguments.index)
-    studies = [study(source, len(dataset.labels), seed, settings, arguments.every) for seed in seeds]
+    studies = [study(source, len(dataset.labels), seed, settings, arguments) for seed in seeds]
     predictions = [p for each in studies for p in each.predictions]
-    plot(predictions, arguments.out)
+    out = arguments.out or OUT / (arguments.curvature if arguments.curvature != FINITE_OFFSET else "")
+    plot(predictions, out)
     facts = {**agreement(predictions), "same_clips": agreement(predictions, "same_clips"),
-             "splits": len(predictions), "clips": JUDGED_CLIPS, **asdict(settings),
+             "splits": len(predictions), "clips": JUDGED_CLIPS, **asdict(settings), "curvature": arguments.curvature,
+             "mean_realised": float(np.mean([p.realised for p in predictions])),
              "signs_of_seeds": [round(agreement(each.predictions)["signs"], 4) for each in studies],
              "rank_correlation": rank_correlation(studies[0].net, source, seeds[0]),
              "index_s": round(sum(each.index_s for each in studies), 1),
              "epoch_s": round(sum(each.epoch_s for each in studies), 1)}
     facts["index_of_epoch"] = round(facts["index_s"] / facts["epoch_s"], 2)
-    finish({**facts, "dataset": dataset.name, "seeds": seeds, "commit": commit()}, arguments.out, "Indexed")
+    finish({**facts, "dataset": dataset.name, "seeds": seeds, "commit": commit()}, out, "Indexed")
 
 
-def study(source: CodeSource, n_labels: int, seed: int, settings: IndexSettings, every: int) -> Study:
+def study(source: CodeSource, n_labels: int, seed: int, settings: IndexSettings, arguments: Namespace) -> Study:
     """One net: trained, indexed, its splits made."""
     net, epoch_s = trained(source, n_labels, seed)
     batches = stream(source, net, seed, "index")
     started = time.process_time()
-    v, changes = indexed(net, batches, seed, settings)
+    v, changes = indexed(net, batches, seed, settings, CURVATURES[arguments.curvature](settings))
     index_s = time.process_time() - started
     judge = list(islice(batches, JUDGED_CLIPS // BATCH))  # of the same pass over the clips, so that none comes twice
-    return Study(net, tuple(judged(net, v, changes, settings, judge, every)), index_s, epoch_s)
+    return Study(net, tuple(judged(net, v, changes, settings, judge, arguments.every)), index_s, epoch_s)
 
 
 def trained(source: CodeSource, n_labels: int, seed: int) -> tuple[DsCnn, float]:
@@ -127,13 +138,12 @@ def stream(source: CodeSource, net: DsCnn, seed: int, name: str) -> Iterator[Bat
     return batches_of(source, BATCH, net, generator_for(seed, name, 0, device=source.device))
 
 
-def indexed(net: DsCnn, batches: Iterator[Batch], seed: int,
-            settings: IndexSettings) -> tuple[Directions, list[Tensor]]:
-    """As the energy-aware method does it."""
-    probe = Probe(settings.eps)
+def indexed(net: DsCnn, batches: Iterator[Batch], seed: int, settings: IndexSettings,
+            curvature: Probe) -> tuple[Directions, list[Tensor]]:
+    """As the energy-aware method does it, but for what the directions are fitted to."""
     start = random_directions(net, generator_for(seed, "directions", 0, device=net.classifier.weight.device))
-    v = rayleigh_pass(net, batches, start, probe, steps=settings.steps)
-    return v, predicted_changes(net, list(islice(batches, settings.fresh)), v, probe, settings.gains)
+    v = rayleigh_pass(net, batches, start, curvature, steps=settings.steps)
+    return v, predicted_changes(net, list(islice(batches, settings.fresh)), v, Probe(settings.eps), settings.gains)
 
 
 def judged(net: DsCnn, v: Directions, changes: list[Tensor], settings: IndexSettings, judge: list[Batch],
