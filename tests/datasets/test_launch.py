@@ -53,7 +53,8 @@ def test_help_names_every_target():
 @pytest.mark.parametrize("variable", sorted(set(re.findall(r"call option,(\w+)", (ROOT / "Makefile").read_text()))))
 def test_variables_become_options_quoted_and_only_when_given(variable):
     targets = ("data", "grow-kws", "export-mcu", "simulate", "emulate", "verify", "stream", "cost",
-               "compare", "calibrate", "bench", "bench-training", "board-test", "flash", "publish", "results")
+               "compare", "calibrate", "bench", "bench-training", "bench-index", "board-test",
+               "flash", "publish", "results")
     given, absent = make("-n", *targets, f"{variable}=a <= b"), make("-n", *targets)
     assert '"a <= b"' in given
     assert '"a <= b"' not in absent
