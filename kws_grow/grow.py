@@ -54,6 +54,7 @@ from kws_grow.loop import (
     seed_growth,
     start_shape,
     state_of,
+    trained_on,
 )
 from kws_grow.methods import METHODS, settings_of
 from kws_grow.ranges import RANGES
@@ -62,8 +63,8 @@ from kws_grow.selection import WIDTH_STEP
 from kws_grow.teacher import Teacher, digests_of, names_of, read_nets
 from kws_grow.training import accuracy, keep_freed_memory
 
-SCHEDULE_OPTIONS = ("seed_epochs", "round_epochs", "final_epochs", "min_epoch_clips", "batch")
-RATE_OPTIONS = ("growing_lr", "peak_lr", "round_factor")
+SCHEDULE_OPTIONS = ("seed_epochs", "round_epochs", "final_epochs", "taught_epochs", "min_epoch_clips", "batch")
+RATE_OPTIONS = ("growing_lr", "peak_lr", "taught_lr", "round_factor")
 MAX_WIDTH, MAX_DEPTH, MAX_STRIDE = 1024, 16, 2
 RANGE_CLIPS = 2048  # training clips that the activation ranges are read off
 SPENDS = {"energy": "energy_uj", "macs": "macs"}  # by SPEND, quantities of export.cost.Cost
@@ -212,7 +213,8 @@ def parse_arguments() -> Namespace:
     parser.add_argument("--unknown", type=known_unknown, default=USUAL["unknown"], help="words that are learnt: "
                         f"twice as often as a keyword, or as often: {', '.join(UNKNOWNS)}; default: %(default)s")
     parser.add_argument("--teacher", type=files_of, default=(), help="trained nets, .safetensors or a run's net.npz, "
-                        "separated by spaces, whose answers are learnt instead of the labels in the final schedule")
+                        "separated by spaces, whose answers are learnt instead of the labels in the final schedule, "
+                        "or in TAUGHT_EPOCHS more behind it")
     parser.add_argument("--ranges", type=ranges_of, default=Quantization.ranges,
                         help=f"that compete on dev, separated by commas: {', '.join(RANGES)}; default: all")
     parser.add_argument("--qat", type=switch, default=False, help="1: fine-tune with int8's rounding; default: 0")
@@ -223,8 +225,12 @@ def parse_arguments() -> Namespace:
         parser.add_argument(f"--{name.replace('_', '-')}", type=factor if name == "round_factor" else positive,
                             default=getattr(Schedule, name))
     for name in SCHEDULE_OPTIONS:
-        parser.add_argument(f"--{name.replace('_', '-')}", type=from_one, default=getattr(Schedule, name))
-    return parser.parse_args()
+        parser.add_argument(f"--{name.replace('_', '-')}", type=from_zero if name == "taught_epochs" else from_one,
+                            default=getattr(Schedule, name))
+    arguments = parser.parse_args()
+    if arguments.taught_epochs and not arguments.teacher:
+        raise UserError(f"TAUGHT_EPOCHS={arguments.taught_epochs}: nobody teaches; allowed: 0, or TEACHER beside it")
+    return arguments
 
 
 def seed_of(text: str) -> int:
@@ -239,11 +245,16 @@ def seeds_of(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(seed_of(each) for each in text.split()))
 
 
+def from_zero(text: str, least: int = 0) -> int:
+    """A count, or a UserError."""
+    if not text.isdecimal() or not least <= int(text) < 2**31:
+        raise UserError(f"{text!r}: allowed are whole numbers from {least} to {2**31 - 1}")
+    return int(text)
+
+
 def from_one(text: str) -> int:
     """A count of threads, epochs or clips, or a UserError."""
-    if not text.isdecimal() or not 1 <= int(text) < 2**31:
-        raise UserError(f"{text!r}: allowed are whole numbers from 1 to {2**31 - 1}")
-    return int(text)
+    return from_zero(text, 1)
 
 
 def factor(text: str) -> float:
@@ -417,13 +428,13 @@ def grow(config: GrowConfig, task: Task, folder: Path) -> tuple[Growth, Spent]:
 
 
 def grown_alike(runs: Path, config: GrowConfig, device: torch.device) -> dict | None:
-    """The last checkpoint of a finished run in `runs` that differs in quantization alone and was not fine-tuned, made
-    this run's own; None where there is none."""
+    """The end of a finished run in `runs` that differs in quantization alone, or is this one until the teachers come,
+    made this run's own; None where there is none. What its fine-tuning took stays counted."""
     for path in sorted(runs.glob("*/config.json")):
         saved = whole_checkpoint(path.parent, device) if config.grows_like(path.read_text()) else None
-        if saved and saved["growth"]["phase"] == "done" and saved["growth"].get("tuned", "unknown") is None:
+        if saved and saved["growth"]["phase"] == "done" and "tuned" in saved["growth"]:
             print(f"{path.parent} grew the same net: going on from its end", flush=True)
-            return saved | {"config": config.digest()}
+            return saved | {"config": config.digest(), "growth": trained_on(saved["growth"], config)}
     return None
 
 

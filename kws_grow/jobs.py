@@ -21,10 +21,10 @@ MOST_JOBS = 256
 
 
 class Unit(Protocol):
-    """What is run. name: of its log. reference: another that it needs the run of, None without."""
+    """What is run. name: of its log. references: others that it needs the runs of."""
 
     name: str
-    reference: "Unit | None"
+    references: "tuple[Unit, ...]"
 
 
 @dataclass
@@ -84,13 +84,14 @@ def run_units(units: list[Unit], at_once: int, logs: Path, command_of: Callable[
 
 def _start(pool: Pool, at_once: int, logs: Path, command_of: Callable[[Unit], list[str]]) -> None:
     ahead = {*pool.waiting, *(each.unit for each in pool.running)}
-    ready = [unit for unit in pool.waiting if unit.reference not in ahead]
+    ready = [unit for unit in pool.waiting if not ahead.intersection(unit.references)]
     for unit in ready[:max(0, at_once - len(pool.running))]:
         pool.waiting.remove(unit)
         log = logs / f"{unit.name}.log"
         try:
-            if unit.reference in pool.failed:
-                raise UserError(f"its reference {unit.reference.name} failed")
+            for reference in unit.references:
+                if reference in pool.failed:
+                    raise UserError(f"its reference {reference.name} failed")
             pool.running.append(Running(unit, _process(command_of(unit), log), log))
             print(f"{unit.name}: started, log in {log}", flush=True)
         except UserError as error:

@@ -37,7 +37,8 @@ JUDGE_BATCHES = 8  # of index_batch training clips each, drawn anew
 class Task:
     """What stays the same over a run: the data on the device, the limits, what nets cost on the board.
 
-    range_codes: uint8 [n, 49, 40], training clips that activation ranges are read off. teacher: of the final schedule.
+    range_codes: uint8 [n, 49, 40], training clips that activation ranges are read off. teacher: of the final schedule,
+    or of what follows it.
     """
 
     source: CodeSource
@@ -52,7 +53,8 @@ class Task:
 class Growth:
     """A run between two epochs; everything in it is in the checkpoint.
 
-    phase: "grow" (seed and rounds), "final", "qat" or "done". rounds: splits so far. epoch: of the round or phase.
+    phase: "grow" (seed and rounds), "final", "taught", "qat" or "done". rounds: splits so far. epoch: of the round or
+    phase.
     epochs: trained in all. log: one dict an epoch and one a round, in order.
     tuned: the averaged net while it is fine-tuned and afterwards; then the optimizer is its own.
     """
@@ -114,7 +116,7 @@ def advance(growth: Growth, config: GrowConfig, task: Task) -> str:
     if growth.phase == "grow":
         due = _due(growth, config)
         return _grow_epoch(growth, config, task) if growth.epoch < due else _grow_round(growth, config, task)
-    return (_final_epoch if growth.phase == "final" else _qat_epoch)(growth, config, task)
+    return {"final": _final_epoch, "taught": _taught_epoch, "qat": _qat_epoch}[growth.phase](growth, config, task)
 
 
 def _due(growth: Growth, config: GrowConfig) -> int:
@@ -151,12 +153,28 @@ def _final_epoch(growth: Growth, config: GrowConfig, task: Task) -> str:
         return one_cycle((growth.epoch + share) / epochs, s.peak_lr)
     line = _train(growth, config, task, scheduled, "final")
     if growth.epoch == epochs:
-        _end_final(growth, config)
+        growth.phase, growth.epoch = phase_after("final", config), 0
     return line
 
 
-def _end_final(growth: Growth, config: GrowConfig) -> None:
-    growth.phase, growth.epoch = ("qat" if config.quantization.qat else "done"), 0
+def phase_after(phase: str, config: GrowConfig) -> str:
+    """What follows one that ended, by the configuration."""
+    asked = {"final": True, "taught": config.schedule.taught_epochs, "qat": config.quantization.qat, "done": True}
+    phases = [name for name in asked if asked[name]]
+    return phases[phases.index(phase) + 1]
+
+
+def _taught_epoch(growth: Growth, config: GrowConfig, task: Task) -> str:
+    s = config.schedule
+    if growth.epoch == 0:
+        growth.optimizer = make_optimizer(growth.net, s.momentum, s.weight_decay)
+
+    def scheduled(share: float) -> float:
+        return one_cycle((growth.epoch + share) / s.taught_epochs, s.taught_lr)
+    line = _train(growth, config, task, scheduled, "taught")
+    if growth.epoch == s.taught_epochs:
+        growth.phase, growth.epoch = phase_after("taught", config), 0
+    return line
 
 
 def _qat_epoch(growth: Growth, config: GrowConfig, task: Task) -> str:
@@ -189,7 +207,7 @@ def _train(growth: Growth, config: GrowConfig, task: Task, lr_at, name: str, pen
     s = config.schedule
     generator = generator_for(config.seed, "epoch", growth.epochs, device=task.source.device)
     if growth.tuned is None:
-        teacher = task.teacher if growth.phase == "final" else None
+        teacher = task.teacher if growth.phase == ("taught" if s.taught_epochs else "final") else None
         loss = train_epoch(growth.net, growth.optimizer, task.source, s.batch, generator, lr_at,
                            s.label_smoothing if teacher is None else 0.0, growth.average, teacher, penalty)
     else:
@@ -212,6 +230,8 @@ def _gentler(growth: Growth, config: GrowConfig) -> str:
     s = config.schedule
     if growth.phase == "qat":
         return "QAT=0"
+    if growth.phase == "taught":
+        return f"TAUGHT_LR below {s.taught_lr:g}"
     return f"GROWING_LR below {s.growing_lr:g}" if growth.phase == "grow" else f"PEAK_LR below {s.peak_lr:g}"
 
 
@@ -375,16 +395,24 @@ def state_of(growth: Growth) -> dict:
 
 
 def growth_of(state: dict, config: GrowConfig, task: Task) -> Growth:
-    """The inverse of state_of; a growth that is done without the fine-tuning that `config` asks for goes on with it."""
+    """The inverse of state_of, and of what trained_on made of one."""
     growth = _grown_of(state, config, task)
     if state["tuned"]:
         growth.tuned = _untuned(growth, config, task)
         growth.tuned.load_state_dict(state["tuned"])
         growth.optimizer = make_tuner(growth.tuned)
-    growth.optimizer.load_state_dict(state["optimizer"])
-    if growth.phase == "done" and growth.tuned is None:
-        _end_final(growth, config)
+    if state["optimizer"]:
+        growth.optimizer.load_state_dict(state["optimizer"])
     return growth
+
+
+def trained_on(state: dict, config: GrowConfig) -> dict:
+    """The state of a growth that is done, as it was before any fine-tuning, for a run of another configuration that
+    goes on there. No optimizer: each phase behind the final one begins with its own."""
+    log = [row for row in state["log"] if row.get("phase") != "qat"]
+    taught = any(row.get("phase") == "taught" for row in log)
+    return state | {"phase": phase_after("taught" if taught else "final", config), "epoch": 0, "tuned": None,
+                    "epochs": state["epochs"] - (len(state["log"]) - len(log)), "optimizer": None, "log": log}
 
 
 def _grown_of(state: dict, config: GrowConfig, task: Task) -> Growth:

@@ -103,26 +103,39 @@ def flat(settings: dict, prefix: str = "") -> dict:
 ELDER = {"silence": "diverse", "voice": "plain", "unknown": "even"}  # what there was before these were varied and ample
 ELDER_INDEX = f"steps=56 fresh=12 gains={TOGETHER}"  # how gains were measured when these were grown
 LARGE_INDEX = f"gains={ALONE}"                       # and this one
+MEDIUM = Recipe("medium-untaught", "medium ops<=14M", (0, 1, 2), index=ELDER_INDEX, seed_depths=(1, 1, 2, 2, 0),
+                seed_strides=(1, 2, 1, 1), qat_epochs=1,
+                schedule=Schedule(4, 2, 32, 1.7, batch=128, growing_lr=0.05, peak_lr=0.1))
+LARGE = Recipe("large-untaught", "large ops<=40M", (0,), index=LARGE_INDEX, seed_depths=(1, 1, 2, 2, 0),
+               seed_strides=(1, 2, 1, 1), qat_epochs=1,
+               schedule=Schedule(4, 2, 28, 2.0, batch=128, growing_lr=0.05, peak_lr=0.1))
+
+
+def taught(recipe: Recipe, name: str) -> Recipe:
+    """The recipe with the mean of the nets without it for a teacher, behind its own schedule."""
+    return replace(recipe, name=name, teachers=("large-alone", "medium-alone"),
+                   schedule=replace(recipe.schedule, taught_epochs=16))
+
+
 # small, medium, large: within the budgets of "Hello Edge", the last two as far as one core trains them in an hour or
 # two.
 # nano33ble: what the board computes in a tenth of a second.
 RECIPES = {recipe.name: recipe for recipe in (
     Recipe("small", "small", (0, 1, 2), index=ELDER_INDEX, seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
            schedule=Schedule(4, 2, 45, 1.7, batch=128, growing_lr=0.05, peak_lr=0.1), qat_epochs=1),
-    Recipe("medium", "medium ops<=14M", (0, 1, 2), index=ELDER_INDEX, seed_depths=(1, 1, 2, 2, 0),
-           seed_strides=(1, 2, 1, 1), schedule=Schedule(4, 2, 32, 1.7, batch=128, growing_lr=0.05, peak_lr=0.1),
-           qat_epochs=1),
-    Recipe("large", "large ops<=40M", (0,), index=LARGE_INDEX, seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
-           schedule=Schedule(4, 2, 28, 2.0, batch=128, growing_lr=0.05, peak_lr=0.1), qat_epochs=1),
+    taught(MEDIUM, "medium"),
+    taught(LARGE, "large"),
     Recipe("nano33ble", "ms<=100", (0,), index=ELDER_INDEX, seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
            schedule=Schedule(4, 2, 40, 1.7), qat_epochs=1, **ELDER),
 )}
 # What an ingredient of a recipe is worth: the recipe without it, or otherwise. Never published. The elder ones are what
 # the recipes were before voices were varied, silences and unknown words ample, and batches small.
-ABLATED = {"small-unstrided": "small", "small-plain": "small", "small-half": "small", "small-silence": "small",
-           "small-voice": "small", "small-unknown": "small", "small-elder": "small", "medium-elder": "medium",
-           "medium-unknown": "medium", "large-elder": "large", "nano33ble-taught": "nano33ble"}  # of which recipe
+ABLATED = {"medium-untaught": "medium", "large-untaught": "large", "small-unstrided": "small", "small-plain": "small",
+           "small-half": "small", "small-silence": "small", "small-voice": "small", "small-unknown": "small",
+           "small-elder": "small", "medium-elder": "medium-untaught", "medium-unknown": "medium-untaught",
+           "large-elder": "large-untaught", "nano33ble-taught": "nano33ble"}  # of which recipe
 ABLATIONS = {recipe.name: recipe for recipe in (
+    MEDIUM, LARGE,
     replace(RECIPES["small"], name="small-unstrided", seeds=(0,), seed_strides=()),
     replace(RECIPES["small"], name="small-plain", seeds=(0,), seed_depths=()),
     replace(RECIPES["small"], name="small-half", seeds=(0,), schedule=replace(RECIPES["small"].schedule,
@@ -130,16 +143,17 @@ ABLATIONS = {recipe.name: recipe for recipe in (
     replace(RECIPES["small"], name="small-silence", seeds=(0,), silence="diverse"),
     replace(RECIPES["small"], name="small-voice", seeds=(0,), voice="plain"),
     replace(RECIPES["small"], name="small-unknown", seeds=(0,), unknown="even"),
-    replace(RECIPES["medium"], name="medium-unknown", seeds=(0,), unknown="even"),
+    replace(MEDIUM, name="medium-unknown", seeds=(0,), unknown="even"),
     replace(RECIPES["small"], name="small-elder", seeds=(0,), schedule=Schedule(4, 2, 45, 1.7), qat_epochs=2, **ELDER),
-    replace(RECIPES["medium"], name="medium-elder", seeds=(0,), schedule=Schedule(4, 2, 34, 1.7), **ELDER),
-    replace(RECIPES["large"], name="large-elder", budget="large ops<=30M", index=ELDER_INDEX,
+    replace(MEDIUM, name="medium-elder", seeds=(0,), schedule=Schedule(4, 2, 34, 1.7), **ELDER),
+    replace(LARGE, name="large-elder", budget="large ops<=30M", index=ELDER_INDEX,
             schedule=Schedule(4, 2, 24, 2.0), noise="mild", teachers=("medium-labels",), qat=False,
             qat_epochs=Quantization.qat_epochs, **ELDER),
     replace(RECIPES["nano33ble"], name="nano33ble-taught", seeds=(0,), noise="mild", teachers=("medium-labels",),
             schedule=replace(RECIPES["nano33ble"].schedule, final_epochs=30)),
 )}
-TEACHERS = {"medium-labels": ("medium-elder", 0)}  # recipe and seed of nets whose float weights are kept for others
+TEACHERS = {"medium-labels": ("medium-elder", 0), "medium-alone": ("medium-untaught", 0),
+            "large-alone": ("large-untaught", 0)}  # recipe and seed of nets whose float weights are kept for others
 
 
 def recipe_of(name: str) -> Recipe:

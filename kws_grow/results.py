@@ -41,10 +41,10 @@ class Unit:
     recipe: Recipe
     seed: int
     @property
-    def reference(self) -> "Unit | None":
-        """Who teaches it and has to be grown before."""
+    def references(self) -> "tuple[Unit, ...]":
+        """Who teach it and have to be grown before."""
         teaching = (TEACHERS[name] for name in self.recipe.teachers)
-        return next((Unit(recipe_of(name), seed) for name, seed in teaching), None)
+        return tuple(Unit(recipe_of(name), seed) for name, seed in teaching)
 
     @property
     def name(self) -> str:
@@ -277,7 +277,7 @@ def worths_of(state: State) -> list[Worth]:
     """What the ablations that are there tell, and what fine-tuning of every recipe does."""
     tuned = [fine_tuning(recipe.name, [kept.summary for kept in state.of(recipe)])
              for recipe in RECIPES.values() if recipe.qat]
-    return tuned + [ablation(state, RECIPES[whole], ABLATIONS[without]) for without, whole in ABLATED.items()]
+    return tuned + [ablation(state, recipe_of(whole), ABLATIONS[without]) for without, whole in ABLATED.items()]
 
 
 def ablation(state: State, whole: Recipe, without: Recipe) -> Worth:

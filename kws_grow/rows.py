@@ -14,10 +14,8 @@ from pathlib import Path
 from datasets.console import UserError, atomic_write
 from export.boards import load_board
 from export.cost import Tariff
-from kws_grow.augment import Augmentation
-from kws_grow.config import Schedule
+from kws_grow.config import Schedule, completed
 from kws_grow.methods import METHODS
-from kws_grow.splitting import TOGETHER
 
 ROWS = Path("docs") / "results" / "rows"
 ROW, LOG = "row.json", "growth.jsonl"
@@ -25,8 +23,6 @@ WEIGHTS = ("model.tflite", "net.npz")
 MOST_BYTES, MOST_LOG_BYTES = 1_000_000, 250_000  # of a committed file
 REFERENCE = "energy-aware"
 COMPARATORS = tuple(name for name in METHODS if name != REFERENCE)
-# What rows say nothing of that were run before there was such a thing: they were trained without it.
-AT_REST = {"augmentation": json.loads(json.dumps(asdict(Augmentation()))), "teachers": [], "teachers_sha256": []}
 LIKE_REFERENCE = ("widths", "depths", "strides", "epochs")
 
 
@@ -47,6 +43,11 @@ class Unit:
     def reference(self) -> "Unit | None":
         """Whose price and epochs a comparator takes."""
         return Unit(REFERENCE, self.seed, self.budget) if self.method in COMPARATORS else None
+
+    @property
+    def references(self) -> "tuple[Unit, ...]":
+        """For kws_grow.jobs."""
+        return (self.reference,) if self.reference else ()
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,6 @@ def read_files(folder: Path) -> tuple[dict, dict, tuple[dict, ...]]:
     if not whole:
         raise _damaged(folder)
     return completed(found[0]), *found[1:]
-
-
-def completed(config: dict) -> dict:
-    """A config.json with what was not there yet when it was written."""
-    index = config.get("index", {})
-    return AT_REST | config | {"augmentation": AT_REST["augmentation"] | config.get("augmentation", {}),
-                               "index": {"gains": TOGETHER} | index if "fresh" in index else index}
 
 
 def _damaged(folder: Path) -> UserError:

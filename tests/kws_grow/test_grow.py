@@ -24,7 +24,7 @@ from export.simulate import read_codes
 from export.tflite_reader import read_tflite
 from kws_grow import grow
 from kws_grow.checkpoint import NAME, save_checkpoint
-from kws_grow.config import GrowConfig, Quantization
+from kws_grow.config import GrowConfig, Quantization, Schedule
 from kws_grow.deploy import folded_layers, with_ranges
 from kws_grow.loop import Growth, Task
 from kws_grow.ranges import minmax
@@ -229,7 +229,7 @@ def test_a_run_of_another_configuration_is_not_touched(words, tmp_path, monkeypa
 
 OWN = GrowConfig("made-up", "", (), "nano33ble", (), "portable", "", "small", "energy-aware", 0, "cpu", 1,
                  quantization=Quantization(qat=True))
-DONE = {"growth": {"phase": "done", "tuned": None}, "config": "another", "wall_s": 7.0}
+DONE = {"growth": {"phase": "done", "tuned": None, "epochs": 9, "log": []}, "config": "another", "wall_s": 7.0}
 
 
 def neighbour(runs: Path, config: GrowConfig, saved: dict) -> None:
@@ -241,18 +241,37 @@ def neighbour(runs: Path, config: GrowConfig, saved: dict) -> None:
 def test_a_run_that_grew_alike_is_gone_on_from(tmp_path):
     assert grow.grown_alike(tmp_path, OWN, "cpu") is None
     neighbour(tmp_path, replace(OWN, quantization=Quantization(("minmax",))), DONE)
-    assert grow.grown_alike(tmp_path, OWN, "cpu") == DONE | {"config": OWN.digest()}
+    assert grow.grown_alike(tmp_path, OWN, "cpu") == {
+        "config": OWN.digest(), "wall_s": 7.0, "growth": grow.trained_on(DONE["growth"], OWN)}
     (tmp_path / "beside" / NAME).write_bytes(b"damaged")
     assert grow.grown_alike(tmp_path, OWN, "cpu") is None
     (tmp_path / "beside" / "config.json").write_text("damaged")
     assert grow.grown_alike(tmp_path, OWN, "cpu") is None
 
 
+TAUGHT = replace(OWN, teachers=("large",), schedule=Schedule(taught_epochs=2, taught_lr=0.01))
+
+
+def test_the_run_that_teachers_start_from_is_gone_on_from(tmp_path):
+    """Fine-tuned as it is, and of before there were teachers."""
+    log = [{"epoch": 8, "phase": "final"}, {"epoch": 9, "phase": "qat"}]
+    neighbour(tmp_path, OWN, DONE | {"growth": DONE["growth"] | {"log": log, "tuned": {"weight": torch.zeros(1)}}})
+    old = json.loads(OWN.to_json())
+    for name in ("taught_epochs", "taught_lr"):
+        del old["schedule"][name]
+    for config in (json.loads(OWN.to_json()), old):
+        (tmp_path / "beside" / "config.json").write_text(json.dumps(config))
+        growth = grow.grown_alike(tmp_path, TAUGHT, "cpu")["growth"]
+        assert (growth["phase"], growth["epochs"], growth["tuned"], growth["log"]) == ("taught", 8, None, log[:1])
+    assert grow.grown_alike(tmp_path, replace(TAUGHT, seed=1), "cpu") is None
+    assert grow.grown_alike(tmp_path, replace(TAUGHT, schedule=Schedule(taught_epochs=2, batch=64)), "cpu") is None
+
+
 @pytest.mark.parametrize(("config", "growth"), [
     (replace(OWN, seed=1), DONE["growth"]),
     (OWN, {"phase": "final", "tuned": None}),
-    (OWN, {"phase": "done", "tuned": {"weight": torch.zeros(1)}}),
-    (OWN, {"phase": "done"}),
+    (OWN, {"phase": "done"}),  # of before there was fine-tuning
+    (replace(OWN, teachers=("large",)), DONE["growth"]),
 ])
 def test_no_other_run_is(tmp_path, config, growth):
     neighbour(tmp_path, config, DONE | {"growth": growth})

@@ -32,6 +32,7 @@ from kws_grow.loop import (
     reference_shape,
     seed_growth,
     state_of,
+    trained_on,
     why_none,
 )
 from kws_grow.methods import METHODS, settings_of
@@ -330,12 +331,13 @@ def test_a_finished_run_is_fine_tuned_as_if_it_had_been_one_run(straight):
     config, whole = straight
     plain = run(CONFIG, task_of(CONFIG))
     assert plain.tuned is None
-    growth = growth_of(state_of(plain), config, task_of(config))
+    growth = growth_of(trained_on(state_of(plain), config), config, task_of(config))
     assert growth.phase == "qat"
     while growth.phase != "done":
         advance(growth, config, task_of(config))
     assert_same(growth, whole)
-    assert growth_of(state_of(plain), CONFIG, task_of(CONFIG)).phase == "done"
+    assert growth_of(trained_on(state_of(plain), CONFIG), CONFIG, task_of(CONFIG)).phase == "done"
+    assert growth_of(state_of(plain), config, task_of(config)).phase == "done"
 
 
 def test_fine_tuning_is_a_phase_that_changes_the_net(straight):

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from helpers import fitted_net, made_up_dataset, small_net
-from test_loop import CONFIG, SCHEDULE, run, task_of
+from test_loop import CONFIG, SCHEDULE, TUNED, assert_same, run, task_of
 
 from datasets.console import UserError
 from export.net import save_net
 from kws_grow.augment import mfcc, plain_codes
 from kws_grow.deploy import folded_layers, with_ranges
+from kws_grow.loop import advance, growth_of, seed_growth, state_of, trained_on
 from kws_grow.ranges import minmax
 from kws_grow.teacher import Teacher, digests_of, names_of, read_nets
 from kws_grow.training import probabilities
@@ -44,6 +45,50 @@ def test_the_final_schedule_alone_is_taught():
     losses = [growth.log[-1]["loss"] for growth in (alone, misled)]
     assert losses[1] < 0.1 < losses[0]
     assert any(not torch.equal(a, b) for a, b in zip(alone.net.parameters(), misled.net.parameters(), strict=True))
+
+
+TAUGHT = replace(CONFIG, quantization=TUNED, schedule=replace(SCHEDULE, taught_epochs=3, taught_lr=0.02))
+
+
+def says_one(x):
+    """A teacher that hears the same word whatever is said."""
+    return torch.tensor([0.0, 0.0, 50.0, 0.0]).expand(len(x), 4)
+
+
+@pytest.fixture(scope="module")
+def taught():
+    """A run with teaching behind the final schedule, then fine-tuning, that was never stopped."""
+    torch.set_num_threads(1)
+    return run(TAUGHT, replace(task_of(TAUGHT), teacher=says_one))
+
+
+def test_teaching_can_follow_the_final_schedule(taught):
+    alone = run(CONFIG, task_of(CONFIG))
+    until = [row for row in taught.log if row.get("phase") not in ("taught", "qat")]
+    assert until == list(alone.log)
+    losses = [row["loss"] for row in taught.log if row.get("phase") == "taught"]
+    assert len(losses) == 3
+    assert losses[-1] < 0.5 * losses[0]
+    assert [row["phase"] for row in taught.log[-5:]] == ["taught"] * 3 + ["qat"] * 2
+
+
+def test_teaching_stopped_anywhere_and_resumed_gives_the_same_bytes(taught):
+    growth, task = seed_growth(TAUGHT, task_of(TAUGHT)), replace(task_of(TAUGHT), teacher=says_one)
+    while growth.phase != "done":
+        advance(growth, TAUGHT, task)
+        growth = growth_of(state_of(growth), TAUGHT, task)
+    assert_same(growth, taught)
+
+
+def test_what_was_fine_tuned_is_taught_as_if_it_had_been_one_run(taught):
+    untaught = TAUGHT.untaught()
+    growth = growth_of(trained_on(state_of(run(untaught, task_of(untaught))), TAUGHT), TAUGHT, task_of(TAUGHT))
+    assert growth.phase == "taught"
+    task = replace(task_of(TAUGHT), teacher=says_one)
+    while growth.phase != "done":
+        advance(growth, TAUGHT, task)
+    assert_same(growth, taught)
+    assert growth_of(trained_on(state_of(taught), TAUGHT), TAUGHT, task).phase == "qat"
 
 
 def test_what_cannot_teach_is_told(tmp_path):
