@@ -35,14 +35,14 @@ $(READY): pyproject.toml .ci/constraints.txt
 data: $(READY) ## Counts of DATA by split and label [DATA KEYWORDS]
 	@$(COMMAND) datasets.load $(DATA_OPTIONS)
 
-grow-kws: $(READY) ## Grow a net; resumes where it was stopped [DATA KEYWORDS BOARD KERNELS BUDGET METHOD INDEX SPEND SEED DEVICE SILENCE NOISE VOICE UNKNOWN TEACHER RANGES QAT RUN]
+grow-kws: $(READY) ## Grow a net; resumes where it was stopped [DATA KEYWORDS BOARD KERNELS BUDGET METHOD INDEX SPEND SEED DEVICE SILENCE NOISE VOICE UNKNOWN TEACHER TAUGHT_EPOCHS RANGES QAT RUN]
 	@$(COMMAND) kws_grow.grow $(DATA_OPTIONS) $(call option,BOARD,board) $(call option,BUDGET,budget) \
 		$(call option,KERNELS,kernels) $(call option,METHOD,method) $(call option,SPEND,spend) $(call option,SEED,seed) $(call option,SEED_WIDTHS,seed-widths) \
 		$(call option,SEED_DEPTHS,seed-depths) $(call option,SEED_STRIDES,seed-strides) $(call option,INDEX,index) \
 		$(call option,REFERENCE,reference) $(call option,GROWING_LR,growing-lr) $(call option,PEAK_LR,peak-lr) \
 		$(call option,DEVICE,device) $(call option,SILENCE,silence) $(call option,NOISE,noise) \
 		$(call option,VOICE,voice) $(call option,UNKNOWN,unknown) \
-		$(call option,TEACHER,teacher) $(call option,RANGES,ranges) $(call option,QAT,qat) $(call option,RUN,run)
+		$(call option,TEACHER,teacher) $(call option,TAUGHT_EPOCHS,taught-epochs) $(call option,RANGES,ranges) $(call option,QAT,qat) $(call option,RUN,run)
 
 export-mcu: $(READY) ## .tflite, ONNX, C and the firmware image, in build/RUN/BOARD [RUN MODEL BOARD KERNELS CMSIS_NN]
 	@$(COMMAND) export.mcu $(NET_OPTIONS) $(KERNEL_OPTIONS) $(call option,BOARD,board)

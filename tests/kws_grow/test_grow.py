@@ -181,6 +181,8 @@ def test_ctrl_c_is_one_line_and_loses_nothing(words, tmp_path, environment):
     (["--noise", "deafening"], "NOISE='deafening': no such noise; allowed: loud, mild"),
     (["--teacher", "models/old.safetensors"], "TEACHER=models/old.safetensors: no such file: 'models/old.safetensors'"),
     (["--teacher", " "], "TEACHER= : no such file: ' '; allowed: models/NAME.safetensors"),
+    (["--taught-epochs", "4"], "TAUGHT_EPOCHS=4: nobody teaches; allowed: 0, or TEACHER beside it"),
+    (["--taught-epochs", "-1"], "allowed are whole numbers from 0"),
     (["--teacher", 300 * "n"], "nnn'; allowed: models/NAME.safetensors"),
     (["--ranges", "minmax,median"], "no such ranges: 'median'; allowed: minmax, percentile, mean-square"),
     (["--banana"], "--banana"),
