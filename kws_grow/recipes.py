@@ -103,7 +103,7 @@ def flat(settings: dict, prefix: str = "") -> dict:
 ELDER = {"silence": "diverse", "voice": "plain", "unknown": "even"}  # what there was before these were varied and ample
 ELDER_INDEX = f"steps=56 fresh=12 gains={TOGETHER}"  # how gains were measured when these were grown
 LARGE_INDEX = f"gains={ALONE}"                       # and this one
-MEDIUM = Recipe("medium-untaught", "medium ops<=14M", (0, 1, 2), index=ELDER_INDEX, seed_depths=(1, 1, 2, 2, 0),
+MEDIUM = Recipe("medium-less", "medium ops<=14M", (0, 1, 2), index=ELDER_INDEX, seed_depths=(1, 1, 2, 2, 0),
                 seed_strides=(1, 2, 1, 1), qat_epochs=1,
                 schedule=Schedule(4, 2, 32, 1.7, batch=128, growing_lr=0.05, peak_lr=0.1))
 LARGE = Recipe("large-untaught", "large ops<=40M", (0,), index=LARGE_INDEX, seed_depths=(1, 1, 2, 2, 0),
@@ -123,16 +123,17 @@ def taught(recipe: Recipe, name: str) -> Recipe:
 RECIPES = {recipe.name: recipe for recipe in (
     Recipe("small", "small", (0, 1, 2), index=ELDER_INDEX, seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
            schedule=Schedule(4, 2, 45, 1.7, batch=128, growing_lr=0.05, peak_lr=0.1), qat_epochs=1),
-    taught(MEDIUM, "medium"),
+    Recipe("medium", "medium", (0, 1, 2), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1), qat_epochs=1,
+           schedule=Schedule(4, 2, 40, 1.7, batch=128, growing_lr=0.05, peak_lr=0.1)),
     taught(LARGE, "large"),
     Recipe("nano33ble", "ms<=100", (0,), index=ELDER_INDEX, seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
            schedule=Schedule(4, 2, 40, 1.7), qat_epochs=1, **ELDER),
 )}
 # What an ingredient of a recipe is worth: the recipe without it, or otherwise. Never published. The elder ones are what
 # the recipes were before voices were varied, silences and unknown words ample, and batches small.
-ABLATED = {"medium-untaught": "medium", "large-untaught": "large", "small-unstrided": "small", "small-plain": "small",
+ABLATED = {"medium-less": "medium", "large-untaught": "large", "small-unstrided": "small", "small-plain": "small",
            "small-half": "small", "small-silence": "small", "small-voice": "small", "small-unknown": "small",
-           "small-elder": "small", "medium-elder": "medium-untaught", "medium-unknown": "medium-untaught",
+           "small-elder": "small", "medium-elder": "medium-less", "medium-unknown": "medium-less",
            "large-elder": "large-untaught", "nano33ble-taught": "nano33ble"}  # of which recipe
 ABLATIONS = {recipe.name: recipe for recipe in (
     MEDIUM, LARGE,
@@ -152,7 +153,7 @@ ABLATIONS = {recipe.name: recipe for recipe in (
     replace(RECIPES["nano33ble"], name="nano33ble-taught", seeds=(0,), noise="mild", teachers=("medium-labels",),
             schedule=replace(RECIPES["nano33ble"].schedule, final_epochs=30)),
 )}
-TEACHERS = {"medium-labels": ("medium-elder", 0), "medium-alone": ("medium-untaught", 0),
+TEACHERS = {"medium-labels": ("medium-elder", 0), "medium-alone": ("medium-less", 0),
             "large-alone": ("large-untaught", 0)}  # recipe and seed of nets whose float weights are kept for others
 
 
