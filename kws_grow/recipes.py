@@ -103,29 +103,16 @@ def flat(settings: dict, prefix: str = "") -> dict:
 ELDER = {"silence": "diverse", "voice": "plain", "unknown": "even"}  # what there was before these were varied and ample
 ELDER_INDEX = f"steps=56 fresh=12 gains={TOGETHER}"  # how gains were measured when these were grown
 LARGE_INDEX = f"gains={ALONE}"                       # and this one
-MEDIUM = Recipe("medium-less", "medium ops<=14M", (0, 1, 2), index=ELDER_INDEX, seed_depths=(1, 1, 2, 2, 0),
-                seed_strides=(1, 2, 1, 1), qat_epochs=1,
-                schedule=Schedule(4, 2, 32, 1.7, batch=128, growing_lr=0.05, peak_lr=0.1))
-LARGE = Recipe("large-untaught", "large ops<=40M", (0,), index=LARGE_INDEX, seed_depths=(1, 1, 2, 2, 0),
-               seed_strides=(1, 2, 1, 1), qat_epochs=1,
-               schedule=Schedule(4, 2, 28, 2.0, batch=128, growing_lr=0.05, peak_lr=0.1))
-
-
-def taught(recipe: Recipe, name: str) -> Recipe:
-    """The recipe with the mean of the nets without it for a teacher, behind its own schedule."""
-    return replace(recipe, name=name, teachers=("large-alone", "medium-alone"),
-                   schedule=replace(recipe.schedule, taught_epochs=16))
-
-
-# small, medium, large: within the budgets of "Hello Edge", the last two as far as one core trains them in an hour or
-# two.
+# small, medium, large: within the budgets of "Hello Edge", large as far as one core trains it in two hours.
 # nano33ble: what the board computes in a tenth of a second.
 RECIPES = {recipe.name: recipe for recipe in (
     Recipe("small", "small", (0, 1, 2), index=ELDER_INDEX, seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
            schedule=Schedule(4, 2, 45, 1.7, batch=128, growing_lr=0.05, peak_lr=0.1), qat_epochs=1),
     Recipe("medium", "medium", (0, 1, 2), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1), qat_epochs=1,
            schedule=Schedule(4, 2, 40, 1.7, batch=128, growing_lr=0.05, peak_lr=0.1)),
-    taught(LARGE, "large"),
+    Recipe("large", "large ops<=40M", (0,), index=LARGE_INDEX, seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
+           schedule=Schedule(4, 2, 28, 2.0, batch=128, growing_lr=0.05, peak_lr=0.1, taught_epochs=16),
+           teachers=("large-alone", "medium-alone"), qat_epochs=1),
     Recipe("nano33ble", "ms<=100", (0,), index=ELDER_INDEX, seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
            schedule=Schedule(4, 2, 40, 1.7), qat_epochs=1, **ELDER),
 )}
@@ -135,8 +122,12 @@ ABLATED = {"medium-less": "medium", "large-untaught": "large", "small-unstrided"
            "small-half": "small", "small-silence": "small", "small-voice": "small", "small-unknown": "small",
            "small-elder": "small", "medium-elder": "medium-less", "medium-unknown": "medium-less",
            "large-elder": "large-untaught", "nano33ble-taught": "nano33ble"}  # of which recipe
+MEDIUM_LESS = replace(RECIPES["medium"], name="medium-less", budget="medium ops<=14M", index=ELDER_INDEX,
+                      schedule=replace(RECIPES["medium"].schedule, final_epochs=32))
+LARGE_UNTAUGHT = replace(RECIPES["large"], name="large-untaught", teachers=(),
+                         schedule=replace(RECIPES["large"].schedule, taught_epochs=0))
 ABLATIONS = {recipe.name: recipe for recipe in (
-    MEDIUM, LARGE,
+    MEDIUM_LESS, LARGE_UNTAUGHT,
     replace(RECIPES["small"], name="small-unstrided", seeds=(0,), seed_strides=()),
     replace(RECIPES["small"], name="small-plain", seeds=(0,), seed_depths=()),
     replace(RECIPES["small"], name="small-half", seeds=(0,), schedule=replace(RECIPES["small"].schedule,
@@ -144,10 +135,10 @@ ABLATIONS = {recipe.name: recipe for recipe in (
     replace(RECIPES["small"], name="small-silence", seeds=(0,), silence="diverse"),
     replace(RECIPES["small"], name="small-voice", seeds=(0,), voice="plain"),
     replace(RECIPES["small"], name="small-unknown", seeds=(0,), unknown="even"),
-    replace(MEDIUM, name="medium-unknown", seeds=(0,), unknown="even"),
+    replace(MEDIUM_LESS, name="medium-unknown", seeds=(0,), unknown="even"),
     replace(RECIPES["small"], name="small-elder", seeds=(0,), schedule=Schedule(4, 2, 45, 1.7), qat_epochs=2, **ELDER),
-    replace(MEDIUM, name="medium-elder", seeds=(0,), schedule=Schedule(4, 2, 34, 1.7), **ELDER),
-    replace(LARGE, name="large-elder", budget="large ops<=30M", index=ELDER_INDEX,
+    replace(MEDIUM_LESS, name="medium-elder", seeds=(0,), schedule=Schedule(4, 2, 34, 1.7), **ELDER),
+    replace(LARGE_UNTAUGHT, name="large-elder", budget="large ops<=30M", index=ELDER_INDEX,
             schedule=Schedule(4, 2, 24, 2.0), noise="mild", teachers=("medium-labels",), qat=False,
             qat_epochs=Quantization.qat_epochs, **ELDER),
     replace(RECIPES["nano33ble"], name="nano33ble-taught", seeds=(0,), noise="mild", teachers=("medium-labels",),
