@@ -42,7 +42,8 @@ grow-kws: $(READY) ## Grow a net; resumes where it was stopped [DATA KEYWORDS BO
 		$(call option,REFERENCE,reference) $(call option,GROWING_LR,growing-lr) $(call option,PEAK_LR,peak-lr) \
 		$(call option,DEVICE,device) $(call option,SILENCE,silence) $(call option,NOISE,noise) \
 		$(call option,VOICE,voice) $(call option,UNKNOWN,unknown) \
-		$(call option,TEACHER,teacher) $(call option,TAUGHT_EPOCHS,taught-epochs) $(call option,RANGES,ranges) $(call option,QAT,qat) $(call option,RUN,run)
+		$(call option,TEACHER,teacher) $(call option,TAUGHT_EPOCHS,taught-epochs) \
+		$(call option,TAUGHT_LR,taught-lr) $(call option,RANGES,ranges) $(call option,QAT,qat) $(call option,RUN,run)
 
 export-mcu: $(READY) ## .tflite, ONNX, C and the firmware image, in build/RUN/BOARD [RUN MODEL BOARD KERNELS CMSIS_NN]
 	@$(COMMAND) export.mcu $(NET_OPTIONS) $(KERNEL_OPTIONS) $(call option,BOARD,board)

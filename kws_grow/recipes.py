@@ -103,7 +103,7 @@ def flat(settings: dict, prefix: str = "") -> dict:
 ELDER = {"silence": "diverse", "voice": "plain", "unknown": "even"}  # what there was before these were varied and ample
 ELDER_INDEX = f"steps=56 fresh=12 gains={TOGETHER}"  # how gains were measured when these were grown
 LARGE_INDEX = f"gains={ALONE}"                       # and this one
-# small, medium, large: within the budgets of "Hello Edge", large as far as one core trains it in two hours.
+# small, medium, large: within the budgets of "Hello Edge", large as far as one core trains it in two hours or so.
 # nano33ble: what the board computes in a tenth of a second.
 RECIPES = {recipe.name: recipe for recipe in (
     Recipe("small", "small", (0, 1, 2), index=ELDER_INDEX, seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),

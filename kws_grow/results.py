@@ -40,6 +40,7 @@ class Unit:
 
     recipe: Recipe
     seed: int
+
     @property
     def references(self) -> "tuple[Unit, ...]":
         """Who teach it and have to be grown before."""

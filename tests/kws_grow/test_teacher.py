@@ -80,6 +80,15 @@ def test_teaching_stopped_anywhere_and_resumed_gives_the_same_bytes(taught):
     assert_same(growth, taught)
 
 
+def test_teaching_that_diverges_says_what_to_lower():
+    config, task = TAUGHT, replace(task_of(TAUGHT), teacher=says_one)
+    growth = seed_growth(config, task)
+    while growth.phase != "taught":
+        advance(growth, config, task)
+    with pytest.raises(UserError, match=r"taught, epoch 1: training diverged .* TAUGHT_LR below 1e\+30"):
+        advance(growth, replace(config, schedule=replace(config.schedule, taught_lr=1e30)), task)
+
+
 def test_what_was_fine_tuned_is_taught_as_if_it_had_been_one_run(taught):
     untaught = TAUGHT.untaught()
     growth = growth_of(trained_on(state_of(run(untaught, task_of(untaught))), TAUGHT), TAUGHT, task_of(TAUGHT))
