@@ -429,13 +429,16 @@ def grow(config: GrowConfig, task: Task, folder: Path) -> tuple[Growth, Spent]:
 
 def grown_alike(runs: Path, config: GrowConfig, device: torch.device) -> dict | None:
     """The end of a finished run in `runs` that differs in quantization alone, or is this one until the teachers come,
-    made this run's own; None where there is none. What its fine-tuning took stays counted."""
-    for path in sorted(runs.glob("*/config.json")):
-        saved = whole_checkpoint(path.parent, device) if config.grows_like(path.read_text()) else None
-        if saved and saved["growth"]["phase"] == "done" and "tuned" in saved["growth"]:
-            print(f"{path.parent} grew the same net: going on from its end", flush=True)
-            return saved | {"config": config.digest(), "growth": trained_on(saved["growth"], config)}
-    return None
+    made this run's own; None where there is none. Rather of one that was not fine-tuned: the time that took stays
+    counted."""
+    alike = [path.parent for path in sorted(runs.glob("*/config.json")) if config.grows_like(path.read_text())]
+    ended = {folder: saved for folder in alike if (saved := whole_checkpoint(folder, device))
+             and saved["growth"]["phase"] == "done" and "tuned" in saved["growth"]}
+    if not ended:
+        return None
+    folder = min(ended, key=lambda folder: ended[folder]["growth"]["tuned"] is not None)  # the first of equal ones
+    print(f"{folder} grew the same net: going on from its end", flush=True)
+    return ended[folder] | {"config": config.digest(), "growth": trained_on(ended[folder]["growth"], config)}
 
 
 def whole_checkpoint(folder: Path, device: torch.device) -> dict | None:
