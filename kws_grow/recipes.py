@@ -111,23 +111,28 @@ RECIPES = {recipe.name: recipe for recipe in (
     Recipe("medium", "medium", (0, 1, 2), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1), qat_epochs=1,
            schedule=Schedule(4, 2, 40, 1.7, batch=128, growing_lr=0.05, peak_lr=0.1)),
     Recipe("large", "large ops<=40M", (0,), index=LARGE_INDEX, seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
-           schedule=Schedule(4, 2, 28, 2.0, batch=128, growing_lr=0.05, peak_lr=0.1, taught_epochs=16),
-           teachers=("large-alone", "medium-alone"), qat_epochs=1),
-    Recipe("nano33ble", "ms<=100", (0,), index=ELDER_INDEX, seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1),
-           schedule=Schedule(4, 2, 40, 1.7), qat_epochs=1, **ELDER),
+           schedule=Schedule(4, 2, 28, 2.0, batch=128, growing_lr=0.05, peak_lr=0.1, taught_epochs=32, taught_lr=0.1),
+           teachers=("medium-first", "medium-second"), qat_epochs=1),
+    Recipe("nano33ble", "ms<=100", (0,), seed_depths=(1, 1, 2, 2, 0), seed_strides=(1, 2, 1, 1), qat_epochs=1,
+           schedule=Schedule(4, 2, 45, 1.7, batch=128, growing_lr=0.05, peak_lr=0.1)),
 )}
 # What an ingredient of a recipe is worth: the recipe without it, or otherwise. Never published. The elder ones are what
 # the recipes were before voices were varied, silences and unknown words ample, and batches small.
-ABLATED = {"medium-less": "medium", "large-untaught": "large", "small-unstrided": "small", "small-plain": "small",
+ABLATED = {"medium-less": "medium", "large-briefly": "large", "large-untaught": "large", "nano33ble-elder": "nano33ble",
+           "small-unstrided": "small", "small-plain": "small",
            "small-half": "small", "small-silence": "small", "small-voice": "small", "small-unknown": "small",
            "small-elder": "small", "medium-elder": "medium-less", "medium-unknown": "medium-less",
-           "large-elder": "large-untaught", "nano33ble-taught": "nano33ble"}  # of which recipe
+           "large-elder": "large-untaught", "nano33ble-taught": "nano33ble-elder"}  # of which recipe
 MEDIUM_LESS = replace(RECIPES["medium"], name="medium-less", budget="medium ops<=14M", index=ELDER_INDEX,
                       schedule=replace(RECIPES["medium"].schedule, final_epochs=32))
 LARGE_UNTAUGHT = replace(RECIPES["large"], name="large-untaught", teachers=(),
-                         schedule=replace(RECIPES["large"].schedule, taught_epochs=0))
+                         schedule=replace(RECIPES["large"].schedule, taught_epochs=0, taught_lr=Schedule.taught_lr))
+NANO33BLE_ELDER = replace(RECIPES["nano33ble"], name="nano33ble-elder", index=ELDER_INDEX,
+                          schedule=Schedule(4, 2, 40, 1.7), **ELDER)
 ABLATIONS = {recipe.name: recipe for recipe in (
-    MEDIUM_LESS, LARGE_UNTAUGHT,
+    MEDIUM_LESS, LARGE_UNTAUGHT, NANO33BLE_ELDER,
+    replace(LARGE_UNTAUGHT, name="large-briefly", teachers=("large-alone", "medium-alone"),
+            schedule=replace(LARGE_UNTAUGHT.schedule, taught_epochs=16)),
     replace(RECIPES["small"], name="small-unstrided", seeds=(0,), seed_strides=()),
     replace(RECIPES["small"], name="small-plain", seeds=(0,), seed_depths=()),
     replace(RECIPES["small"], name="small-half", seeds=(0,), schedule=replace(RECIPES["small"].schedule,
@@ -141,11 +146,12 @@ ABLATIONS = {recipe.name: recipe for recipe in (
     replace(LARGE_UNTAUGHT, name="large-elder", budget="large ops<=30M", index=ELDER_INDEX,
             schedule=Schedule(4, 2, 24, 2.0), noise="mild", teachers=("medium-labels",), qat=False,
             qat_epochs=Quantization.qat_epochs, **ELDER),
-    replace(RECIPES["nano33ble"], name="nano33ble-taught", seeds=(0,), noise="mild", teachers=("medium-labels",),
-            schedule=replace(RECIPES["nano33ble"].schedule, final_epochs=30)),
+    replace(NANO33BLE_ELDER, name="nano33ble-taught", noise="mild", teachers=("medium-labels",),
+            schedule=replace(NANO33BLE_ELDER.schedule, final_epochs=30)),
 )}
+# Recipe and seed of nets whose float weights are kept for others to learn from.
 TEACHERS = {"medium-labels": ("medium-elder", 0), "medium-alone": ("medium-less", 0),
-            "large-alone": ("large-untaught", 0)}  # recipe and seed of nets whose float weights are kept for others
+            "large-alone": ("large-untaught", 0), "medium-first": ("medium", 0), "medium-second": ("medium", 1)}
 
 
 def recipe_of(name: str) -> Recipe:
