@@ -21,12 +21,12 @@ def step():
     F.cross_entropy(net(x), y).backward()
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 step(), step()
-print(int(kept), -step() + step())
+print(int(kept), -step() + [step() for _ in range(8)][-1])
 """
 
 
 def faults(how: str) -> tuple[bool, int]:
-    """Whether memory was kept, and page faults of a training step."""
+    """Whether memory was kept, and page faults of eight training steps: some kernels count them by the thousand."""
     found = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True).stdout
     kept, count = map(int, found.split())
     return bool(kept), count
