@@ -1,6 +1,6 @@
 """How words are told from scores: the constants of firmware/stream, written into the firmware, kept beside a net.
 
-`make stream` picks the threshold and writes detector.json; `make export-mcu` takes it from there.
+`make stream` picks them and writes detector.json; `make export-mcu` takes it from there.
 """
 
 import json
@@ -18,7 +18,7 @@ FILE = "detector.json"
 SCORE_ONE = 65280  # of firmware/stream/kws_decide.h: the averaged int8 score 127 of a network with softmax
 MAX_AVERAGE, MAX_LABELS, MAX_COUNT = 64, 1024, 1000
 DEFAULT_THRESHOLD = round(0.9 * SCORE_ONE)  # where `make stream` was never run; stated, not measured
-MIN_COUNT = 3  # with the averages of Detector: chosen on dev (docs/stream.md)
+RULES = ((2, 3), (1, 4))  # inferences averaged and in a row, of those that `make stream` picks from: docs/stream.md
 FRAME_MS = 1000 * HOP_LENGTH // SAMPLE_RATE
 _NOTICE = "/* Written by export.detector. */\n"
 
@@ -36,7 +36,7 @@ class Detector:
     min_counts: tuple[int, ...]
     threshold: int = DEFAULT_THRESHOLD
     frames_per_inference: int = 10
-    average_inferences: int = 2
+    average_inferences: int = RULES[0][0]
     refractory_frames: int = 50
 
     def __post_init__(self) -> None:
@@ -52,9 +52,10 @@ class Detector:
             _check("min_counts", count, 0, MAX_COUNT)
 
     @classmethod
-    def of(cls, labels: tuple[str, ...], min_count: int = MIN_COUNT) -> "Detector":
-        """Every label is a word that does not start with '_'."""
-        return cls(tuple(labels), tuple(0 if label.startswith("_") else min_count for label in labels))
+    def of(cls, labels: tuple[str, ...], average: int = RULES[0][0], in_a_row: int = RULES[0][1]) -> "Detector":
+        """Every label is a word that does not start with '_'. average, in_a_row: inferences."""
+        return cls(tuple(labels), tuple(0 if label.startswith("_") else in_a_row for label in labels),
+                   average_inferences=average)
 
     @property
     def words(self) -> tuple[str, ...]:

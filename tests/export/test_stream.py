@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -13,11 +13,12 @@ from datasets.noise import REGIONS
 from datasets.splits import dev_speakers
 from datasets.wav import read_recording, read_waveform, write_wav
 from export import stream, stream_audio, stream_babble, stream_host
-from export.detector import FILE, SCORE_ONE, Detector, detector_of
+from export.detector import FILE, RULES, SCORE_ONE, Detector, detector_of
 from export.runs import resolve
+from export.stream import Trial, choose
 from export.stream_audio import BABBLE, KEYWORDS, NOISE, OTHER_WORDS, LongAudio, Stretch, Word, long_audio, speech_end
 from export.stream_babble import WORDS, babble, talkers
-from export.stream_host import EVENT
+from export.stream_host import EVENT, Heard
 from export.stream_score import Outcome, Rate, false_accepts, judge, pick
 from export.tflite_reader import read_tflite
 from export.toolchain import have, install_line
@@ -196,6 +197,30 @@ def test_the_lowest_threshold_from_which_on_the_rate_is_kept(counts, per_hour, t
     assert (chosen.threshold, kept) == (threshold, reached)
 
 
+@dataclass
+class ToldBy:
+    """A library that tells the first so many words of some_audio, and so many times in noise:
+    average_inferences -> threshold -> (words, noise)."""
+
+    told: dict[int, dict[int, tuple[int, int]]]
+
+    def decide(self, detector: Detector, _) -> np.ndarray:
+        words, noise = self.told[detector.average_inferences][detector.threshold]
+        return events(*((3000 * i + 900, 2 + i) for i in range(words)), *((9500 + 2000 * i, 2) for i in range(noise)))
+
+
+@pytest.mark.parametrize(("told", "chosen"), [
+    ({2: {8: (3, 2), 9: (2, 1)}, 1: {8: (3, 1), 9: (1, 0)}}, (1, 8)),  # fewer missed at the rate of 30 an hour
+    ({2: {8: (3, 2), 9: (2, 1)}, 1: {8: (3, 2), 9: (2, 0)}}, (2, 9)),  # as many: the first
+    ({2: {8: (3, 2), 9: (3, 2)}, 1: {8: (1, 1), 9: (0, 0)}}, (1, 8))])  # the rate comes first
+def test_of_two_rules_the_one_that_misses_fewer_words_at_the_rate(told, chosen, monkeypatch):
+    monkeypatch.setattr(stream, "THRESHOLDS", (8, 9))
+    detectors = [Detector.of(LABELS, average, in_a_row) for average, in_a_row in RULES]
+    detector, reached = choose(ToldBy(told), detectors, Trial(some_audio(), Heard(np.zeros(0), events()), 1.0), 30.0)
+    assert (detector.average_inferences, detector.threshold, reached) == (*chosen, True)
+    assert max(detector.min_counts) == dict(RULES)[detector.average_inferences]
+
+
 # ------------------------------------------------------------------ the command
 
 @pytest.fixture
@@ -221,7 +246,8 @@ def test_the_threshold_picked_on_dev_is_reported_on_validation_and_kept(command,
     assert "min of babble (synthetic)" in out
     run = resolve("one", None, tmp_path / "runs")
     kept, where = detector_of(run, read_tflite(run.tflite_path))
-    assert kept == replace(Detector.of(LABELS), threshold=summary["threshold"])
+    assert kept == replace(Detector.of(LABELS, summary["average_inferences"], summary["min_count"]),
+                           threshold=summary["threshold"])
     assert where == str(tmp_path / "runs" / "one" / FILE)
     assert summary["keywords"] == summary["validation"]["keywords"] == 30
     assert summary["minutes"] == pytest.approx(1, abs=0.02)
